@@ -1,0 +1,2 @@
+// Package supervisor is the life of services.
+package supervisor
