@@ -13,7 +13,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null | sed 's/^v/
 TAGS     := urfave_cli_no_docs
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 BUILD    := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags $(TAGS) -ldflags "$(LDFLAGS)"
-PACKAGES := ./... ./testdata/...
+PACKAGES := ./... $(addprefix ./,$(patsubst %/main.go,%,$(wildcard testdata/*/main.go)))
 MAX_SIZE := 6000000
 FUZZTIME ?= 20s
 
