@@ -1,0 +1,304 @@
+package keeper
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Client is the server's half of the protocol. First Hello, then Start; the
+// requests may be made from then on, by any goroutine, with any lock held:
+// each joins one ordered outbound queue and returns. The order of the calls
+// is the order in which the keeper sees them.
+type Client struct {
+	in, out *wire
+
+	mu     sync.Mutex // guards queue and lost
+	wake   sync.Cond
+	queue  []outgoing
+	lost   bool
+	tellMu sync.Mutex // one delivery at a time
+	tell   func(Event)
+}
+
+// outgoing is one encoded request, or an answer the keeper need not be asked
+// for.
+type outgoing struct {
+	b      []byte
+	fds    []int
+	answer *Event
+}
+
+// NewClient makes a client of the server's end of the pair. The client owns
+// fd from then on.
+func NewClient(fd int) *Client {
+	unix.CloseOnExec(fd)
+	c := &Client{in: newReceiver(fd), out: &wire{fd: fd}}
+	c.wake.L = &c.mu
+	return c
+}
+
+// Hello greets the keeper and returns all it has to tell. The descriptors in
+// the welcome are the caller's. It fails when the keeper does not answer
+// within the timeout, which it never does to another version.
+func (c *Client) Hello(timeout time.Duration) (*Welcome, error) {
+	deadline := time.Now().Add(timeout)
+	w := &Welcome{Held: map[string][]int{}}
+	ask := request{kind: recHello, num: version}
+	for {
+		var e encoder
+		e.request(&ask)
+		if errno := c.out.send(e.b, nil, 0); errno != 0 {
+			return nil, fmt.Errorf("cannot greet the keeper: %w", errno)
+		}
+		done, err := c.receiveWelcome(w, deadline)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read the keeper's welcome: %w", err)
+		}
+		if done {
+			return w, nil
+		}
+		ask = request{kind: recNext}
+	}
+}
+
+// receiveWelcome reads the next datagram of the welcome into w.
+func (c *Client) receiveWelcome(w *Welcome, deadline time.Time) (done bool, err error) {
+	if err := waitReadable(c.in.fd, deadline); err != nil {
+		return false, err
+	}
+	b, fds, cut, errno := c.in.receive(0)
+	switch {
+	case errno != 0:
+		return false, errno
+	case cut:
+		closeAll(fds)
+		return false, fmt.Errorf("descriptors were lost: %w", syscall.EMFILE)
+	case len(b) == 0:
+		return false, syscall.EPIPE
+	}
+	err = records(b, func(kind byte, d *decoder) error {
+		done = done || kind == recWelcomeEnd
+		fds = w.add(kind, d, fds)
+		if d.bad {
+			return errMalformed
+		}
+		return nil
+	})
+	closeAll(fds)
+	return done, err
+}
+
+// add takes one record of the welcome, and returns the descriptors it did not
+// claim.
+func (w *Welcome) add(kind byte, d *decoder, fds []int) []int {
+	switch kind {
+	case recWelcome:
+		w.Generation, w.Failures, w.Probation, w.KeeperPID = d.u64(), d.num(), d.flag(), d.num()
+	case recChild:
+		if ev := d.event(); !d.bad {
+			w.Children = append(w.Children, ev.child())
+		}
+	case recAsk:
+		if a := d.ask(); !d.bad {
+			w.Asked = append(w.Asked, a)
+		}
+	case recHeld:
+		name, n := d.str(MaxName), d.num()
+		if d.bad || n < 0 || n > len(fds) {
+			d.bad = true
+			return fds
+		}
+		w.Held[name] = slices.Clone(fds[:n])
+		return fds[n:]
+	}
+	return fds
+}
+
+// waitReadable waits until fd has something to read.
+func waitReadable(fd int, deadline time.Time) error {
+	for {
+		left := time.Until(deadline)
+		if left <= 0 {
+			return syscall.ETIMEDOUT
+		}
+		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(p, int(left.Milliseconds())+1)
+		if n > 0 {
+			return nil
+		}
+		if err != nil && err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// Start begins to send what is queued and to deliver what the keeper tells,
+// in order, one event at a time. deliver may block shortly, and may call the
+// client. After Lost it is not called again.
+func (c *Client) Start(deliver func(Event)) {
+	c.tell = deliver
+	go c.read()
+	go c.write()
+}
+
+func (c *Client) deliver(ev Event) {
+	c.tellMu.Lock()
+	defer c.tellMu.Unlock()
+	c.tell(ev)
+}
+
+// read delivers events until the keeper is gone.
+func (c *Client) read() {
+	for {
+		b, fds, cut, errno := c.in.receive(0)
+		if errno == syscall.EINTR || errno == syscall.ECONNRESET {
+			continue // after a reset the queue is still to be read
+		}
+		if errno != 0 || len(b) == 0 {
+			break
+		}
+		_ = records(b, func(kind byte, d *decoder) error {
+			ev := d.event()
+			if d.bad || kind != recEvent {
+				return errMalformed
+			}
+			fds = ev.claim(fds, cut)
+			c.deliver(ev)
+			return nil
+		})
+		closeAll(fds)
+	}
+	c.mu.Lock()
+	c.lost = true
+	c.mu.Unlock()
+	c.wake.Signal()
+	c.deliver(Event{Kind: Lost})
+}
+
+// claim gives ev its descriptors. What was cut off stays -1: its pipe is still
+// held by the keeper and comes with the next welcome.
+func (ev *Event) claim(fds []int, cut bool) (rest []int) {
+	for i := range ev.FDs {
+		if len(fds) == 0 {
+			break
+		}
+		ev.FDs[i].FD, fds = fds[0], fds[1:]
+	}
+	if cut {
+		ev.FDs = slices.DeleteFunc(ev.FDs, func(f NamedFD) bool { return f.FD < 0 })
+	}
+	return fds
+}
+
+// write sends what is queued, many requests in one datagram when they wait.
+func (c *Client) write() {
+	var batch []outgoing
+	for {
+		c.mu.Lock()
+		for len(c.queue) == 0 && !c.lost {
+			c.wake.Wait()
+		}
+		if c.lost {
+			c.queue = nil
+			c.mu.Unlock()
+			return
+		}
+		batch, c.queue = c.queue, batch[:0]
+		c.mu.Unlock()
+		c.sendAll(batch)
+		clear(batch)
+	}
+}
+
+// sendAll sends the batch in as few datagrams as it fits into.
+func (c *Client) sendAll(batch []outgoing) {
+	const full = 16 << 10
+	var b []byte
+	var fds []int
+	flush := func() {
+		if len(b) > 0 {
+			_ = c.out.send(b, fds, 0) // a lost keeper is told by read
+		}
+		b, fds = b[:0], fds[:0]
+	}
+	for _, o := range batch {
+		if o.answer != nil {
+			c.deliver(*o.answer)
+			continue
+		}
+		if len(b)+len(o.b) > full || len(fds)+len(o.fds) > maxPassed {
+			flush()
+		}
+		b, fds = append(b, o.b...), append(fds, o.fds...)
+	}
+	flush()
+}
+
+func (c *Client) put(o outgoing) {
+	c.mu.Lock()
+	if !c.lost {
+		c.queue = append(c.queue, o)
+	}
+	c.mu.Unlock()
+	c.wake.Signal()
+}
+
+func (c *Client) request(r *request, fds ...int) {
+	var e encoder
+	e.request(r)
+	c.put(outgoing{b: e.b, fds: fds})
+}
+
+// Spawn asks for a run. Spawned, then Execed or Failed follow, or Failed or
+// Busy alone. Arguments and environment that fit no message are Failed with
+// E2BIG.
+func (c *Client) Spawn(s Spawn) {
+	var e encoder
+	e.request(&request{kind: recSpawn, spawn: s})
+	if len(e.b) > maxSpawn {
+		c.put(outgoing{answer: &Event{Kind: Failed, Tag: s.Tag, Run: s.Run, Step: stepMessage, Errno: syscall.E2BIG}})
+		return
+	}
+	c.put(outgoing{b: e.b})
+}
+
+// Signal asks for a signal. Signaled follows.
+func (c *Client) Signal(s Signal) { c.request(&request{kind: recSignal, signal: s}) }
+
+// Ack says that a Failed, Exited or Gone of a run is recorded and need not be
+// told again. When Exited and Gone are both acknowledged, or Failed is, the
+// keeper forgets the run; what it holds of it stays until it is dropped.
+func (c *Client) Ack(kind EventKind, tag string, run uint64) {
+	c.request(&request{kind: recAck, ack: kind, spawn: Spawn{Tag: tag, Run: run}})
+}
+
+// AckAsk says that everything asked up to a.Times is recorded.
+func (c *Client) AckAsk(a Ask) { c.request(&request{kind: recAckAsk, ask: a}) }
+
+// Hold gives the keeper its own copies of fds under a name, in place of what
+// it held under that name. The caller's fds must stay open until Held comes;
+// its Errno is 0 when they are held, and only then.
+func (c *Client) Hold(name string, fds ...int) {
+	if len(name) > MaxName || len(fds) > MaxFDs {
+		c.put(outgoing{answer: &Event{Kind: Held, Name: name, Errno: syscall.E2BIG}})
+		return
+	}
+	c.request(&request{kind: recHold, name: name, nfds: len(fds)}, fds...)
+}
+
+// Drop lets the keeper close what it holds under a name. An unknown name is
+// no error.
+func (c *Client) Drop(name string) { c.request(&request{kind: recDrop, name: name}) }
+
+// Ready tells the keeper that this server serves: its next death costs no
+// pause.
+func (c *Client) Ready() { c.request(&request{kind: recReady}) }
+
+// End asks for the end of everything. The server should exit after it; one
+// that does not within a few seconds is killed.
+func (c *Client) End(e End) { c.request(&request{kind: recEnd, end: e}) }
