@@ -1,0 +1,169 @@
+package state
+
+// FailureKind is the first cause of a failure. The zero value is none.
+type FailureKind uint8
+
+const (
+	NoFailure FailureKind = iota
+	ExitCode              // Failure.Code
+	Signal                // Failure.Code is the signal's number
+	StartTimedOut
+	StopTimedOut
+	HealthCheckFailed
+	DependencyFailed  // Failure.Text is the dependency's name
+	SpawnError        // Failure.Text says what
+	MissingDependency // Failure.Text is the name
+	Cycle             // Failure.Text is the path
+	Lost              // its process was not found after a crash of the server
+	numFailures
+)
+
+var failureNames = [numFailures]string{
+	"", "exit_code", "signal", "start_timeout", "stop_timeout", "health_check_failed", "dependency_failed",
+	"spawn_error", "missing_dependency", "cycle", "lost",
+}
+
+// String returns the tag that zinit 0.3 uses in its answers.
+func (k FailureKind) String() string {
+	if k >= numFailures {
+		return "unknown"
+	}
+	return failureNames[k]
+}
+
+// Failure is why a service failed. The first cause is kept: the SIGKILL that
+// follows a start timeout does not overwrite it.
+type Failure struct {
+	Kind  FailureKind
+	Code  int
+	Core  bool
+	Early bool // the process ended before it was ready
+	Text  string
+}
+
+// Exit is how one run ended.
+type Exit struct {
+	Run    uint64 // 0: no run has ended yet
+	Pid    int
+	Code   int // exit code, when Signal is 0
+	Signal int
+	Core   bool
+	Killed bool  // our SIGKILL came first
+	Wall   int64 // Unix nanoseconds
+}
+
+// Service is all that the supervisor remembers of a service between two
+// decisions, and across its own death. Deadlines and SinceMono are
+// CLOCK_MONOTONIC nanoseconds, 0 is none; Since is the wall clock, for people.
+type Service struct {
+	State  State
+	Wanted bool   // up is asked for
+	Run    uint64 // number of the latest run; 0: it never ran
+	Pid    int    // main process of the latest run while it lives
+	Live   bool   // the latest run was ordered and its end is not known yet
+	Left   bool   // the main process has ended, others of its group have not
+	Again  bool   // stopping: start again when gone
+	Queued bool   // asked to stop (Again: to restart), waits for those that need it
+	OK     bool   // the latest run ended by itself, with success
+	Killed bool   // SIGKILL was sent in this stop
+	Stuck  bool   // still there after SIGKILL
+
+	Attempts int // restarts in a row, without an operator's word
+	StartBy  int64
+	StopBy   int64
+	RetryAt  int64
+	LeftBy   int64 // when what outlived the main process is killed
+	ReadyAt  int64 // since when it runs; 0: it does not
+
+	Since     int64
+	SinceMono int64
+	SigSeq    uint64 // of the last signal sent; grows over all runs
+
+	Failure Failure // why it failed; kept while Stopping towards Failed
+	Last    Exit
+	Cause   string // who or what brought the present state
+	Starter string // who or what asked for it to be up
+}
+
+// Alive reports whether anything of the service may live. A target that is
+// running counts, so that stops keep their order through it.
+func (s *Service) Alive() bool {
+	return s.Live || s.Left || s.State == Stopping || s.State == Starting || s.State == Running
+}
+
+// Settled reports whether the service has reached its outcome: ready, done, or
+// failed with no restart pending.
+func (s *Service) Settled() bool {
+	switch s.State {
+	case Running:
+		return !s.Queued
+	case Exited, Failed:
+		return s.RetryAt == 0
+	}
+	return false
+}
+
+// Satisfies reports whether a service that requires this one may start:
+// it is running, or it is a oneshot whose last run ended with success.
+func (s *Service) Satisfies(oneshot bool) bool {
+	if s.State == Running {
+		return !s.Queued
+	}
+	return oneshot && s.State == Exited && s.OK
+}
+
+// Step returns the service after ev and the effects to carry out. wall and mono
+// stamp the change. It fails with *RefusedError if the table has no row for ev
+// in the present state; the service is then unchanged.
+//
+// Deadlines are cleared when their state is left; the supervisor sets those
+// that the effects arm, because only it knows the service's timeouts.
+func (s Service) Step(ev Event, wall, mono int64) (Service, Effect, error) {
+	to, do, _, ok := Row(s.State, ev)
+	if !ok {
+		return s, 0, &RefusedError{s.State, ev}
+	}
+	switch ev {
+	case Stop:
+		s.Wanted, s.Again, s.Queued, s.RetryAt = false, false, false, 0
+	case StartFree, StartHeld:
+		s.Wanted, s.Again, s.RetryAt = true, s.State == Stopping, 0
+		if to != s.State {
+			s.Attempts = 0
+		}
+	case Restart:
+		s.Wanted, s.Again, s.Queued, s.Attempts, s.Failure = true, true, false, 0, Failure{}
+	case StartTimeout:
+		s.Failure = Failure{Kind: StartTimedOut}
+	case StopTimeout:
+		s.Killed = true
+	case Unkillable:
+		s.Stuck = true
+	case LeftGone:
+		s.Left, s.LeftBy = false, 0
+	}
+	if to != s.State {
+		s.leave(to, wall, mono)
+	}
+	if do&Spawn != 0 {
+		s.Run++
+		s.Live, s.Pid, s.OK = true, 0, false
+	}
+	return s, do, nil
+}
+
+// leave moves s to state to and clears what belonged to the state it leaves.
+func (s *Service) leave(to State, wall, mono int64) {
+	s.StartBy, s.StopBy, s.RetryAt, s.ReadyAt = 0, 0, 0, 0
+	s.Killed, s.Stuck = false, false
+	switch to {
+	case Running:
+		s.ReadyAt = mono
+		s.Failure = Failure{}
+	case Starting, Blocked, Inactive:
+		s.Failure, s.Again = Failure{}, false
+	case Exited, Failed:
+		s.Again, s.Queued = false, false
+	}
+	s.State, s.Since, s.SinceMono = to, wall, mono
+}
