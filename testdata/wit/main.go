@@ -17,6 +17,7 @@
 package main
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
@@ -56,8 +57,8 @@ type plan struct {
 func parse(args []string) (*plan, error) {
 	p := &plan{}
 	fs := flag.NewFlagSet("wit", flag.ContinueOnError)
-	fs.StringVar(&p.file, "f", "", "file of records")
-	fs.StringVar(&p.name, "n", "wit", "name in the records")
+	fs.StringVar(&p.file, "f", os.Getenv("WIT"), "file of records (default $WIT)")
+	fs.StringVar(&p.name, "n", cmp.Or(os.Getenv("ZINIT_SERVICE"), "wit"), "name in the records (default $ZINIT_SERVICE)")
 	fs.IntVar(&p.exit, "exit", 0, "end with this status")
 	fs.StringVar(&p.die, "die", "", "end by this signal, such as KILL or SEGV")
 	fs.DurationVar(&p.after, "after", 0, "time before the end")

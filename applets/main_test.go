@@ -1,0 +1,75 @@
+// Package applets_test runs zinit as people do: the real binary, real
+// processes, a terminal's worth of commands, in user mode, in namespaces, in
+// a container and in a virtual machine. Verdicts on order, number and "still
+// alive" come from the witness (testdata/wit) and /proc; what zinit says is
+// compared with those, never believed.
+package applets_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// built holds the directory of the programs under test, made once by
+// TestMain: zinit, wit, initramfs.
+var built string
+
+// root is the top of the source tree.
+var root string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	status, err := runAll(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "cannot build what is tested:", err)
+		os.Exit(1)
+	}
+	os.Exit(status)
+}
+
+func runAll(m *testing.M) (int, error) {
+	var err error
+	if root, err = filepath.Abs(".."); err != nil {
+		return 0, err
+	}
+	// Not in TMPDIR: its mode is nobody's business but a service's uid must
+	// be able to execute the witness.
+	if built, err = os.MkdirTemp("", "zinit-bin"); err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(built)
+	if err := os.Chmod(built, 0o755); err != nil {
+		return 0, err
+	}
+	if err := build("zinit", ".", os.Getenv("ZINIT_TEST_RACE") != ""); err != nil {
+		return 0, err
+	}
+	for _, tool := range []string{"wit", "initramfs"} {
+		if err := build(tool, "./testdata/"+tool, false); err != nil {
+			return 0, err
+		}
+	}
+	return m.Run(), nil
+}
+
+// build makes one program; with race it needs a C compiler and is not static.
+func build(name, pkg string, race bool) error {
+	args := []string{
+		"build", "-trimpath", "-buildvcs=false", "-tags", "urfave_cli_no_docs",
+		"-ldflags", "-s -w -X main.version=0.4.0-test", "-o", filepath.Join(built, name),
+	}
+	env := append(os.Environ(), "CGO_ENABLED=0")
+	if race {
+		args, env = append(args, "-race"), append(os.Environ(), "CGO_ENABLED=1")
+	}
+	cmd := exec.Command("go", append(args, pkg)...)
+	cmd.Dir, cmd.Env = root, env
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
+	}
+	return nil
+}

@@ -1,0 +1,104 @@
+package applets_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// proc names a process for good: a pid and when it started.
+type proc struct {
+	pid   int
+	start string // field 22 of stat
+}
+
+// alive says whether this very process runs; a zombie does not.
+func (p proc) alive() bool {
+	f := statFields(p.pid)
+	return len(f) > 19 && f[19] == p.start && f[0] != "Z" && f[0] != "X"
+}
+
+func (p proc) cmdline() string {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.pid))
+	return strings.TrimSpace(string(bytes.ReplaceAll(b, []byte{0}, []byte(" "))))
+}
+
+// statFields are the fields of /proc/PID/stat from the state (3) on; nil when
+// there is no such process.
+func statFields(pid int) []string {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return nil
+	}
+	return strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+}
+
+// processOf names the process that has this pid now.
+func processOf(pid int) proc {
+	if f := statFields(pid); len(f) > 19 {
+		return proc{pid, f[19]}
+	}
+	return proc{pid: pid}
+}
+
+// statusField is a line of /proc/PID/status, such as "SigBlk".
+func statusField(pid int, name string) string {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	for line := range strings.Lines(string(b)) {
+		if v, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.TrimSpace(v)
+		}
+	}
+	return ""
+}
+
+// parentOf is the pid of the parent, 0 when there is no such process.
+func parentOf(pid int) int {
+	n, _ := strconv.Atoi(statusField(pid, "PPid"))
+	return n
+}
+
+// allPids lists the processes of this pid namespace.
+func allPids() []int {
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	pids := make([]int, 0, len(dirs))
+	for _, d := range dirs {
+		if pid, err := strconv.Atoi(filepath.Base(d)); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// descendants are the living processes that carry this bed's witness file in
+// their environment, whoever their parent is now.
+func (b *bed) descendants() []proc {
+	mark := []byte("WIT=" + b.wit + "\x00")
+	var found []proc
+	for _, pid := range allPids() {
+		env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+		if err != nil || !bytes.Contains(env, mark) {
+			continue
+		}
+		if p := processOf(pid); p.alive() {
+			found = append(found, p)
+		}
+	}
+	return found
+}
+
+// fds lists the open descriptors of a process by number.
+func fds(pid int) map[string]string {
+	dir := fmt.Sprintf("/proc/%d/fd", pid)
+	names, _ := os.ReadDir(dir)
+	open := map[string]string{}
+	for _, n := range names {
+		if to, err := os.Readlink(filepath.Join(dir, n.Name())); err == nil {
+			open[n.Name()] = to
+		}
+	}
+	return open
+}

@@ -1,0 +1,83 @@
+package applets_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// skipRing leaves a test out, loudly: `make test` shows the reason and what
+// would help at its end. Where CI is set nothing may be left out.
+func skipRing(t *testing.T, ring, why, help string) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatalf("ring %s cannot run here, and CI must not skip: %s\n  %s", ring, why, help)
+	}
+	if name := os.Getenv("ZINIT_SKIPPED"); name != "" {
+		f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+		if err == nil {
+			fmt.Fprintf(f, "ring %s: %s\n  %s\n", ring, why, help)
+			f.Close()
+		}
+	}
+	t.Skipf("ring %s: %s; %s", ring, why, help)
+}
+
+// wantPrograms skips a ring that lacks one of these.
+func wantPrograms(t *testing.T, ring string, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if _, err := findProgram(name); err != nil {
+			skipRing(t, ring, "no "+name, "as root, run: testdata/setup.sh "+ring)
+		}
+	}
+}
+
+// findProgram also looks where PATH of a plain user does not.
+func findProgram(name string) (string, error) {
+	if path, err := exec.LookPath(name); err == nil {
+		return path, nil
+	}
+	for _, dir := range []string{"/usr/sbin", "/sbin", "/usr/local/sbin"} {
+		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return path, nil
+		}
+	}
+	return "", os.ErrNotExist
+}
+
+// wantNamespaces skips the PID 1 ring where the kernel refuses user and pid
+// namespaces, as it does in many sandboxes.
+func wantNamespaces(t *testing.T) {
+	t.Helper()
+	cmd := exec.Command(filepath.Join(built, "wit"), "-exit", "0")
+	cmd.SysProcAttr = namespaces()
+	if err := cmd.Run(); err != nil {
+		skipRing(t, "pid1", "no user and pid namespaces: "+err.Error(),
+			"as root, run: sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000")
+	}
+}
+
+// namespaces are those of a container: users (we are root in it), processes,
+// mounts, host name, System V IPC, network. A sensible program sees itself as
+// PID 1.
+func namespaces() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWPID | syscall.CLONE_NEWNS |
+			syscall.CLONE_NEWUTS | syscall.CLONE_NEWIPC | syscall.CLONE_NEWNET,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+		Setsid:      true,
+	}
+}
+
+// notShort leaves a slow test out of `go test -short`.
+func notShort(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("slow; run without -short")
+	}
+}
