@@ -12,11 +12,16 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // built holds the directory of the programs under test, made once by
 // TestMain: zinit, wit, initramfs.
 var built string
+
+// patience stretches upper bounds on time: the race detector and a busy
+// machine are slow, and a bound that fails there says nothing of zinit.
+var patience time.Duration = 1
 
 // root is the top of the source tree.
 var root string
@@ -44,6 +49,9 @@ func runAll(m *testing.M) (int, error) {
 	defer os.RemoveAll(built)
 	if err := os.Chmod(built, 0o755); err != nil {
 		return 0, err
+	}
+	if os.Getenv("ZINIT_TEST_RACE") != "" {
+		patience = 5
 	}
 	if err := build("zinit", ".", os.Getenv("ZINIT_TEST_RACE") != ""); err != nil {
 		return 0, err

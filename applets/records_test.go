@@ -110,6 +110,20 @@ func (b *bed) ordered(first, second string) {
 	}
 }
 
+// gap is the time from the first record of one kind to the next of another.
+func (b *bed) gap(first, second string) time.Duration {
+	one, two := b.matching(first), b.matching(second)
+	if len(one) > 0 {
+		for _, r := range two {
+			if r.line > one[0].line {
+				return r.at - one[0].at
+			}
+		}
+	}
+	b.t.Fatalf("no %q with a %q after it", first, second)
+	return 0
+}
+
 // running is the process of the last START of a name; it must be alive.
 func (b *bed) running(name string) proc {
 	r := b.witnessed(1, "START "+regexp.QuoteMeta(name))

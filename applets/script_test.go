@@ -56,7 +56,7 @@ type command func(b *bed, ts *testscript.TestScript, neg bool, args []string)
 
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	all := map[string]command{
-		"server": cmdServer, "zinit": cmdZinit, "code": cmdCode, "until": cmdUntil,
+		"server": cmdServer, "zinit": cmdZinit, "code": cmdCode, "until": cmdUntil, "within": cmdWithin,
 		"witness": cmdWitness, "never": cmdNever, "order": cmdOrder, "gap": cmdGap,
 		"crash": cmdCrash, "alive": cmdAlive, "kill-server": cmdKillServer,
 		"stop-server": cmdStopServer, "kill-keeper": cmdKillKeeper, "said": cmdSaid,
@@ -142,6 +142,16 @@ func cmdUntil(b *bed, ts *testscript.TestScript, neg bool, args []string) {
 	}))
 }
 
+// within DURATION ARG...: the client, which must succeed so quickly.
+func cmdWithin(b *bed, ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, !neg && len(args) > 1, "within DURATION ARG...")
+	begin := time.Now()
+	cmdZinit(b, ts, false, args[1:])
+	if took := time.Since(begin); took > patience*duration(ts, args[0]) {
+		ts.Fatalf("zinit %s took %v", strings.Join(args[1:], " "), took)
+	}
+}
+
 // witness N REGEXP: waits for N such records; with ! fails when there are N
 // now.
 func cmdWitness(b *bed, ts *testscript.TestScript, neg bool, args []string) {
@@ -171,14 +181,13 @@ func cmdOrder(b *bed, ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// gap MIN MAX FIRST SECOND: the time between the first records of two kinds.
+// gap MIN MAX FIRST SECOND: the time from the first record of one kind to the
+// next of another.
 func cmdGap(b *bed, ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, !neg && len(args) == 4, "gap MIN MAX FIRST SECOND")
-	one, two := b.matching(args[2]), b.matching(args[3])
-	want(ts, len(one) > 0 && len(two) > 0, "records of both kinds")
-	gap := two[0].at - one[0].at
+	gap := b.gap(args[2], args[3])
 	if gap < duration(ts, args[0]) || gap > duration(ts, args[1]) {
-		ts.Fatalf("%v lie between %q and %q", gap, one[0], two[0])
+		ts.Fatalf("%v lie between %q and %q", gap, args[2], args[3])
 	}
 }
 

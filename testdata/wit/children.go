@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -49,6 +50,26 @@ func hold(p *plan, n *notes) {
 		return
 	}
 	n.put("CHILD", strconv.Itoa(cmd.Process.Pid))
+}
+
+// lookBack notes each child of an earlier run that still lives: what must be
+// gone before a new run may start.
+func lookBack(n *notes) {
+	for _, r := range n.earlier("CHILD") {
+		if len(r) > 5 && living(r[5]) {
+			n.put("LEFT", r[5])
+		}
+	}
+}
+
+// living says whether a process has this pid and is not a zombie.
+func living(pid string) bool {
+	b, err := os.ReadFile("/proc/" + pid + "/stat")
+	if err != nil {
+		return false
+	}
+	f := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
+	return len(f) > 0 && f[0][0] != 'Z' && f[0][0] != 'X'
 }
 
 func self(args []string) *exec.Cmd {

@@ -22,6 +22,9 @@ type witness struct {
 func (w *witness) live() int {
 	w.signals = make(chan os.Signal, 64)
 	signal.Notify(w.signals, noted()...)
+	if w.look {
+		lookBack(w.notes)
+	}
 	w.notes.put("START", "")
 	for range w.fork {
 		leave(w.plan, w.notes, w.forkMode)
@@ -48,7 +51,7 @@ func (w *witness) live() int {
 
 // mustFail says whether this is one of the first runs, which are to fail.
 func (w *witness) mustFail() bool {
-	return w.failRuns > 0 && w.notes.runs() <= w.failRuns
+	return w.failRuns > 0 && len(w.notes.earlier("START")) <= w.failRuns
 }
 
 // wait handles signals until the end comes.

@@ -6,8 +6,8 @@
 //	KIND NAME PID STARTTIME BOOTTIME_NS [DETAIL]
 //
 // KIND is START, READY, TERM, CONT, SIGNAL (any other, named in DETAIL),
-// CHILD (one was left behind, its pid in DETAIL) or EXIT (the status in
-// DETAIL). STARTTIME is field 22 of /proc/PID/stat, "-" where there is no
+// CHILD (one was left behind, its pid in DETAIL), LEFT (one that an earlier
+// run left still lives, its pid in DETAIL) or EXIT (the status in DETAIL). STARTTIME is field 22 of /proc/PID/stat, "-" where there is no
 // /proc. The file may be a terminal or the console.
 //
 //	wit -f FILE -n NAME [-exit N | -die SIGNAL] [-after D] ...
@@ -45,6 +45,7 @@ type plan struct {
 	fork     int
 	forkMode string // group, session, double
 	forkTerm bool   // children ignore TERM
+	look     bool   // note children of earlier runs that still live
 
 	holdStdout time.Duration // a grandchild in a new session prints and holds stdout
 	lines      int           // numbered lines, -1 without end
@@ -72,6 +73,7 @@ func parse(args []string) (*plan, error) {
 	fs.IntVar(&p.fork, "fork", 0, "leave so many children")
 	fs.StringVar(&p.forkMode, "fork-mode", "group", "group, session or double")
 	fs.BoolVar(&p.forkTerm, "fork-ignore-term", false, "the children ignore TERM")
+	fs.BoolVar(&p.look, "look", false, "at the start, note children of earlier runs that still live")
 	fs.DurationVar(&p.holdStdout, "hold-stdout", 0, "a grandchild holds stdout so long, printing")
 	fs.IntVar(&p.lines, "lines", 0, "print so many numbered lines, -1 without end")
 	fs.IntVar(&p.rate, "rate", 0, "lines a second, 0 without pause")

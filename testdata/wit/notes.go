@@ -46,22 +46,23 @@ func (n *notes) put(kind, detail string) {
 	}
 }
 
-// runs counts the START records of this name, the present run among them.
-func (n *notes) runs() int {
+// earlier are the records of one kind and our name that stand in the file,
+// as their fields.
+func (n *notes) earlier(kind string) [][]string {
 	if n.f == nil {
-		return 0
+		return nil
 	}
 	b, err := os.ReadFile(n.f.Name())
 	if err != nil {
-		return 0
+		return nil
 	}
-	count := 0
+	var found [][]string
 	for line := range strings.Lines(string(b)) {
-		if strings.HasPrefix(line, "START "+n.name+" ") {
-			count++
+		if f := strings.Fields(line); len(f) >= 5 && f[0] == kind && f[1] == n.name {
+			found = append(found, f)
 		}
 	}
-	return count
+	return found
 }
 
 // startTime is field 22 of our own stat: with the pid it names a process for
