@@ -29,6 +29,7 @@ type bed struct {
 	wit  string   // the file of witnesses
 	env  []string // of zinit and of whatever runs beside it
 
+	ns   string        // the pid namespace of its services, "" for ours
 	cmd  *exec.Cmd     // the keeper, nil before serve
 	said *said         // what keeper and server printed
 	gone chan struct{} // closed when the keeper has been waited for

@@ -27,6 +27,10 @@ var patience time.Duration = 1
 var root string
 
 func TestMain(m *testing.M) {
+	if text := os.Getenv(boxVar); text != "" {
+		fmt.Fprintln(os.Stderr, "cannot enter the box:", enterBox(text))
+		os.Exit(125)
+	}
 	flag.Parse()
 	status, err := runAll(m)
 	if err != nil {

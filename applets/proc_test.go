@@ -90,6 +90,25 @@ func (b *bed) descendants() []proc {
 	return found
 }
 
+// here names a process of a record as we see it: one in another pid namespace
+// has another number for us.
+func (b *bed) here(p proc) proc {
+	if b.ns == "" {
+		return p
+	}
+	for _, pid := range allPids() {
+		ns, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", pid))
+		if err != nil || ns != b.ns {
+			continue
+		}
+		numbers := strings.Fields(statusField(pid, "NSpid"))
+		if len(numbers) > 0 && numbers[len(numbers)-1] == strconv.Itoa(p.pid) {
+			return processOf(pid)
+		}
+	}
+	return proc{pid: -1}
+}
+
 // fds lists the open descriptors of a process by number.
 func fds(pid int) map[string]string {
 	dir := fmt.Sprintf("/proc/%d/fd", pid)

@@ -127,10 +127,11 @@ func (b *bed) gap(first, second string) time.Duration {
 // running is the process of the last START of a name; it must be alive.
 func (b *bed) running(name string) proc {
 	r := b.witnessed(1, "START "+regexp.QuoteMeta(name))
-	if !r.proc.alive() {
+	p := b.here(r.proc)
+	if !p.alive() {
 		b.t.Fatalf("pid %d, the last %s, is gone", r.proc.pid, name)
 	}
-	return r.proc
+	return p
 }
 
 // ended waits until a process is gone.

@@ -62,15 +62,20 @@ func wantNamespaces(t *testing.T) {
 }
 
 // namespaces are those of a container: users (we are root in it), processes,
-// mounts, host name, System V IPC, network. A sensible program sees itself as
-// PID 1.
+// mounts, host name, System V IPC, network. Only root may give it more users
+// than himself.
 func namespaces() *syscall.SysProcAttr {
+	size := 1
+	if os.Getuid() == 0 {
+		size = 65536
+	}
 	return &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWPID | syscall.CLONE_NEWNS |
 			syscall.CLONE_NEWUTS | syscall.CLONE_NEWIPC | syscall.CLONE_NEWNET,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-		Setsid:      true,
+		UidMappings:                []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: size}},
+		GidMappings:                []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: size}},
+		GidMappingsEnableSetgroups: size > 1,
+		Setsid:                     true,
 	}
 }
 
