@@ -1,0 +1,234 @@
+package applets_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// engine is a Docker daemon of the test's own: no bridge, no firewall rules,
+// everything in one directory.
+type engine struct {
+	t      *testing.T
+	dir    string
+	docker string
+}
+
+func newEngine(t *testing.T) *engine {
+	t.Helper()
+	notShort(t)
+	if os.Getuid() != 0 {
+		skipRing(t, "container", "a Docker daemon needs root", "run make test as root")
+	}
+	wantPrograms(t, "container", "dockerd", "docker")
+	dir, err := os.MkdirTemp("", "zd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	daemon, _ := findProgram("dockerd")
+	docker, _ := findProgram("docker")
+	e := &engine{t: t, dir: dir, docker: docker}
+	out := &said{}
+	cmd := exec.Command(daemon, "--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=vfs",
+		"--data-root", dir+"/root", "--exec-root", dir+"/run", "--pidfile", dir+"/pid", "-H", e.host())
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.WaitDelay = 5 * time.Second
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	gone := make(chan struct{})
+	go func() {
+		_ = cmd.Wait()
+		close(gone)
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		<-gone
+		os.RemoveAll(dir)
+	})
+	err = until(60*time.Second, "the Docker daemon", func() error {
+		if closed(gone) {
+			return final{fmt.Errorf("it ended: %v", cmd.ProcessState)}
+		}
+		return exec.Command(docker, "-H", e.host(), "version").Run()
+	})
+	if err != nil {
+		skipRing(t, "container", "dockerd does not run here: "+err.Error()+"\n"+tail(out.String(), 5), "see what dockerd says")
+	}
+	return e
+}
+
+func (e *engine) host() string { return "unix://" + e.dir + "/d.sock" }
+
+// run is one docker command; its output without the last newline.
+func (e *engine) run(args ...string) string {
+	e.t.Helper()
+	cmd := exec.Command(e.docker, append([]string{"-H", e.host()}, args...)...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		e.t.Fatalf("docker %q: %v\n%s", args, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func tail(text string, n int) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+// container is a bed whose zinit runs in a container from scratch.
+type container struct {
+	*bed
+	engine *engine
+	id     string
+	pid    int // of its PID 1, as we see it
+}
+
+// newContainer imports the image that `make image` makes, with the witness and
+// these services in it.
+func (e *engine) newContainer(t *testing.T, image string, services map[string]string) *container {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "zi")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	c := &container{engine: e, bed: &bed{t: t, dir: dir, wit: filepath.Join(dir, "wit.log"), said: &said{}}}
+	file := filepath.Join(dir, "image.tar")
+	args := []string{"-format", "tar", "-zinit", filepath.Join(built, "zinit"), "-o", file, "bin/wit=" + filepath.Join(built, "wit"), "w/"}
+	for name, text := range services {
+		src := filepath.Join(dir, name+".toml")
+		if err := os.WriteFile(src, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, "etc/zinit/services/"+name+".toml="+src)
+	}
+	if out, err := exec.Command(filepath.Join(built, "initramfs"), args...).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	e.run("import", "--change", `ENTRYPOINT ["/sbin/init"]`, file, image)
+	t.Cleanup(func() {
+		if c.id != "" {
+			if t.Failed() {
+				t.Logf("docker logs:\n%s", c.logs())
+				c.tell(t)
+			}
+			e.run("rm", "-f", c.id)
+		}
+		os.RemoveAll(dir)
+	})
+	return c
+}
+
+// starts runs it, with more flags for docker and arguments for zinit.
+func (c *container) starts(image string, flags []string, args ...string) {
+	all := append([]string{"run", "-d", "--network", "none", "-v", c.dir + ":/w", "-e", "WIT=/w/wit.log", "-e", "PATH=/bin"}, flags...)
+	out := c.engine.run(append(append(all, image), args...)...)
+	c.id = out[strings.LastIndexByte(out, '\n')+1:]
+	c.pid, _ = strconv.Atoi(c.engine.run("inspect", "-f", "{{.State.Pid}}", c.id))
+	c.ns, _ = os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", c.pid))
+	c.sock = fmt.Sprintf("/proc/%d/root/run/zinit.sock", c.pid)
+}
+
+func (c *container) logs() string { return c.engine.run("logs", c.id) }
+
+// stops is `docker stop`; it returns the status.
+func (c *container) stops() string {
+	c.engine.run("stop", "-t", "30", c.id)
+	return c.engine.run("inspect", "-f", "{{.State.ExitCode}}", c.id)
+}
+
+func TestContainers(t *testing.T) {
+	t.Parallel()
+	e := newEngine(t)
+	web := map[string]string{
+		"db":  "[service]\nexec = \"wit -ready-fd 3 -ready-after 200ms\"\nready = \"fd:3\"\n",
+		"web": "[service]\nexec = \"wit -lines 2 -last-words 3\"\nuser = \"1000\"\n[dependencies]\nrequires = [\"db\"]\n",
+	}
+	t.Run("one file in an empty image", func(t *testing.T) {
+		c := e.newContainer(t, "plain", web)
+		c.starts("plain", nil)
+		c.witnessed(1, "START web")
+		c.ordered("READY db", "START web")
+		if status := c.stops(); status != "0" {
+			t.Errorf("status %s after an orderly stop", status)
+		}
+		c.ordered("EXIT web 0", "TERM db")
+		for _, want := range []string{"web | line 00000002", "web | line 00000003"} {
+			if !strings.Contains(c.logs(), want) {
+				t.Errorf("stdout lacks %q", want)
+			}
+		}
+	})
+	t.Run("Scenario027 read-only", func(t *testing.T) {
+		c := e.newContainer(t, "readonly", web)
+		c.starts("readonly", []string{"--read-only"})
+		c.witnessed(1, "START web")
+		if status := c.stops(); status != "0" {
+			t.Errorf("status %s after an orderly stop", status)
+		}
+		if n := strings.Count(c.logs(), "zinit.sock"); n != 1 {
+			t.Errorf("the socket is spoken of %d times", n)
+		}
+	})
+	t.Run("Scenario029 below another init", func(t *testing.T) {
+		c := e.newContainer(t, "below", map[string]string{"a": "[service]\nexec = \"wit -fork 3 -fork-mode double\"\n"})
+		c.starts("below", []string{"--init"}, "init", "-c")
+		c.witnessed(3, "START a.child")
+		c.await("the socket", func() error { return c.call("system.ping", nil, nil) })
+		var v version
+		c.mustCall("system.version", nil, &v)
+		keeper := c.here(proc{pid: v.KeeperPID})
+		c.adopts(keeper.pid)
+		if status := c.stops(); status != "0" {
+			t.Errorf("status %s after an orderly stop", status)
+		}
+	})
+}
+
+// adopts wants the keeper to be the parent of the three orphans of service a,
+// to reap the one that is killed, and to have no zombies.
+func (b *bed) adopts(keeper int) {
+	orphans := b.matching("START a.child")
+	for _, r := range orphans {
+		p := b.here(r.proc)
+		b.await("an orphan to be adopted", func() error {
+			if parent := parentOf(p.pid); parent != keeper {
+				return fmt.Errorf("the parent of %d is %d, the keeper is %d", p.pid, parent, keeper)
+			}
+			return nil
+		})
+	}
+	dead := b.here(orphans[0].proc)
+	if err := b.kill(dead.pid); err != nil {
+		b.t.Fatalf("%v", err)
+	}
+	if err := until(2*time.Second, "the orphan to be reaped", func() error {
+		if statFields(dead.pid) != nil && processOf(dead.pid).start == dead.start {
+			return fmt.Errorf("pid %d is still there", dead.pid)
+		}
+		return nil
+	}); err != nil {
+		b.t.Fatalf("%v", err)
+	}
+}
+
+// Scenario 29, in user mode: some other program is PID 1, and the keeper
+// adopts what its services orphan.
+func TestScenario029TheKeeperAdoptsOrphans(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.service("a", "[service]\nexec = \"wit -fork 3 -fork-mode double\"\n")
+	b.serve()
+	b.witnessed(3, "START a.child")
+	var v version
+	b.mustCall("system.version", nil, &v)
+	b.adopts(v.KeeperPID)
+}
