@@ -19,6 +19,7 @@ import (
 // service files. Beside testscript's own commands it has those of commands
 // below; testdata/script/README tells what each does.
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join(root, "testdata", "script"),
 		Setup:               setUpScript,
@@ -63,14 +64,18 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	}
 	out := map[string]func(*testscript.TestScript, bool, []string){}
 	for name, f := range all {
-		out[name] = func(ts *testscript.TestScript, neg bool, args []string) {
-			b := ts.Value(bedKey{}).(*bed)
-			b.t = ts
-			f(b, ts, neg, args)
-			b.t = scriptFailer{}
-		}
+		out[name] = asScriptCommand(f)
 	}
 	return out
+}
+
+// asScriptCommand gives f the bed of its script.
+func asScriptCommand(f command) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		b := ts.Value(bedKey{}).(*bed)
+		b.t = ts
+		f(b, ts, neg, args)
+	}
 }
 
 // want ends a script whose command line is wrong.
