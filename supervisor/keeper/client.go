@@ -288,7 +288,7 @@ func (c *Client) Hold(name string, fds ...int) {
 		c.put(outgoing{answer: &Event{Kind: Held, Name: name, Errno: syscall.E2BIG}})
 		return
 	}
-	c.request(&request{kind: recHold, name: name, nfds: len(fds)}, fds...)
+	c.request(&request{kind: recHold, name: name, nfds: len(fds)}, slices.Clone(fds)...)
 }
 
 // Drop lets the keeper close what it holds under a name. An unknown name is

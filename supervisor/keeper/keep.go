@@ -1,19 +1,24 @@
 package keeper
 
 import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// stepMessage is the Step of a spawn that was refused before any process
-// existed because of what it asks for.
-const stepMessage = "message"
-
 // ServerCmd says how to start a server. The keeper runs the binary it was
-// started from, whatever has happened to its file since.
+// started from itself, whatever has happened to its file since.
 type ServerCmd struct {
 	Argv []string // the server's end of the pair is descriptor 3
 	Env  []string
+	Path string // tried when the keeper's own binary cannot be opened through /proc; "" is /proc/self/exe
 }
 
 // Options is what Keep needs to know.
@@ -25,14 +30,226 @@ type Options struct {
 	// nothing.
 	Signals map[syscall.Signal]Asking
 
+	// Caught is what CatchSignals returned; nil: Keep calls it.
+	Caught <-chan os.Signal
+
 	// Log takes one line for the console, without a newline. It must not
-	// block. nil: nothing is said.
+	// block and must not call back. nil: nothing is said.
 	Log func(line string)
 
 	// Grace is the time between TERM and KILL of the final sweep. Zero means
 	// DefaultGrace.
 	Grace time.Duration
+
+	// Patience is how long a request to end waits for a server that is ready
+	// before the keeper ends everything alone. Zero means DefaultPatience.
+	Patience time.Duration
 }
 
-// DefaultGrace is the time between TERM and KILL of the final sweep.
-const DefaultGrace = 2 * time.Second
+// The times an Options does not give.
+const (
+	DefaultGrace    = 2 * time.Second
+	DefaultPatience = 5 * time.Second
+)
+
+// StatusAlone is the exit status when something could not be ended in order:
+// no server was there to do it, or processes outlived SIGKILL.
+const StatusAlone = 3
+
+// keeper is all there is. One lock guards all that changes; no system call
+// that can block is made under it.
+type keeper struct {
+	opt    Options
+	arena  *arena
+	null   int    // stdin of everything
+	exe    int    // our own binary, or -1
+	stderr int    // the memfd that is the servers' stderr, or null
+	hard   uint64 // our hard limit of descriptors
+
+	mu    sync.Mutex
+	born  sync.Cond // a child was registered: for the reaper
+	wrote sync.Cond // what was owed went out: for the one who reads requests
+	stuck sync.Cond // a send would have blocked: for the writer goroutine
+	poked sync.Cond // a group may have emptied: for the group watcher
+
+	children children
+	births   uint64   // counts registrations
+	cloning  bool     // a child exists that is not registered yet
+	starting []*entry // before their exec, on a slot
+	forking  bool     // clone is refused here: use the exec-steps applet
+	held     held
+	asks     asks
+	pokes    uint64 // things that may have emptied a group
+	looked   uint64 // pokes the group watcher has seen
+
+	in         *wire // of the present conn; one, because its buffers are large
+	conn       *conn
+	server     *entry        // the last server started
+	ended      chan struct{} // closed when server is reaped
+	generation uint64
+	failures   int  // servers that ended since the last that was ready
+	ready      bool // server says that it serves
+	hurry      chan struct{}
+	alone      *time.Timer // runs while an ending is wanted and no server is ready
+	end        *End
+
+	answers   []Event  // owed to the present server
+	owing     []*entry // entries with something owed
+	enc       encoder  // of the datagram being made
+	fds       []int    // that go with it
+	malformed uint64   // messages ignored
+}
+
+// Keep keeps until the end and returns how to end: everything else has been
+// ended by then, and the caller exits or calls reboot(2). It is called once in
+// the life of a process. It fails only before anything was started.
+func Keep(opt Options) (End, error) {
+	k, err := newKeeper(opt)
+	if err != nil {
+		return End{}, fmt.Errorf("cannot keep: %w", err)
+	}
+	warmUp()
+	go k.forever("signals", k.hearOnce)
+	go k.forever("reaper", k.reapOnce)
+	go k.forever("exec watcher", k.watchOnce)
+	go k.forever("writer", k.writeOnce)
+	go k.forever("group watcher", k.watchGroupsOnce)
+	for k.wanted() == nil {
+		k.guarded("server", k.serveOnce)
+	}
+	return k.sweep(), nil
+}
+
+func newKeeper(opt Options) (*keeper, error) {
+	if opt.Server == nil {
+		return nil, errors.New("no server is given")
+	}
+	if opt.Caught == nil {
+		opt.Caught = CatchSignals()
+	}
+	opt.Grace = orElse(opt.Grace, DefaultGrace)
+	opt.Patience = orElse(opt.Patience, DefaultPatience)
+	k := &keeper{opt: opt, children: newChildren(), held: held{fds: map[string][]int{}}, in: newReceiver(-1), hurry: make(chan struct{}, 1)}
+	for _, c := range []*sync.Cond{&k.born, &k.wrote, &k.stuck, &k.poked} {
+		c.L = &k.mu
+	}
+	confine()
+	return k, k.open()
+}
+
+func orElse(d, other time.Duration) time.Duration {
+	if d > 0 {
+		return d
+	}
+	return other
+}
+
+// confine makes orphans ours, our memory nobody's, and what was inherited
+// harmless.
+func confine() {
+	_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+	inheritNothing()
+}
+
+// inheritNothing keeps the descriptors we were started with from our children.
+func inheritNothing() {
+	if unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC) != nil {
+		for fd := 3; fd < 4096; fd++ { // before Linux 5.11
+			unix.CloseOnExec(fd)
+		}
+	}
+}
+
+// open opens what the keeper needs for good.
+func (k *keeper) open() (err error) {
+	if k.arena, err = newArena(); err != nil {
+		return fmt.Errorf("map memory for spawning: %w", err)
+	}
+	if k.null, err = openNull(); err != nil {
+		return fmt.Errorf("open /dev/null: %w", err)
+	}
+	if k.exe, err = unix.Open("/proc/self/exe", unix.O_PATH|unix.O_CLOEXEC, 0); err != nil {
+		k.exe = -1
+	}
+	var limit unix.Rlimit
+	if err = unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("read the limit of descriptors: %w", err)
+	}
+	k.hard = limit.Max
+	k.openStderr()
+	return nil
+}
+
+// openStderr makes the file that servers write their last words to. A file
+// never blocks them; their successor reads it.
+func (k *keeper) openStderr() {
+	fd, err := unix.MemfdCreate("stderr", unix.MFD_CLOEXEC)
+	if err != nil {
+		k.stderr = k.null
+		return
+	}
+	_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETFL, unix.O_APPEND)
+	k.stderr = fd
+	_, _ = k.held.put("stderr", []int{fd})
+}
+
+// warmUp makes the threads the keeper will ever need while there are threads
+// to be had: Go ends the process when it cannot make one. The number of
+// processors is set because Go would follow the cgroup's and stop everything
+// to do so.
+func warmUp() {
+	const threads = 14
+	runtime.GOMAXPROCS(2)
+	debug.SetGCPercent(25)
+	var up, done sync.WaitGroup
+	up.Add(threads)
+	for range threads {
+		done.Go(func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			up.Done()
+			up.Wait()
+		})
+	}
+	done.Wait()
+}
+
+// forever does step again and again. A bug in it costs a line and a moment,
+// never the process.
+func (k *keeper) forever(name string, step func()) {
+	for {
+		k.guarded(name, step)
+	}
+}
+
+func (k *keeper) guarded(name string, step func()) {
+	defer func() {
+		if why := recover(); why != nil {
+			k.say("bug in the keeper's %s: %v\n%s", name, why, debug.Stack())
+			time.Sleep(100 * time.Millisecond)
+		}
+	}()
+	step()
+}
+
+// say puts a line on the console.
+func (k *keeper) say(format string, args ...any) {
+	if k.opt.Log != nil {
+		k.opt.Log(fmt.Sprintf(format, args...))
+	}
+}
+
+// wanted returns the end that was asked for, or nil.
+func (k *keeper) wanted() *End {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.end
+}
+
+// kill ends a child with SIGKILL if it is still there. Lock held.
+func (k *keeper) kill(e *entry) {
+	if e != nil && e.pid > 1 && !e.reaped {
+		_ = unix.Kill(e.pid, unix.SIGKILL)
+	}
+}

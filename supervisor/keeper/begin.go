@@ -1,0 +1,203 @@
+package keeper
+
+import "syscall"
+
+// spawn starts a run, or tells again about one that is known. Only the
+// goroutine that reads requests calls it.
+func (k *keeper) spawn(s *Spawn) {
+	key := runKey{s.Tag, s.Run}
+	if k.known(key) {
+		return
+	}
+	slot, errno := k.reserve()
+	if errno == 0 {
+		errno = k.begin(key, s, slot)
+	}
+	if errno == 0 {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if slot != nil {
+		k.arena.give(slot)
+	}
+	k.answer(Event{Kind: Busy, Tag: s.Tag, Run: s.Run, Errno: errno})
+}
+
+// known tells again all that has happened to a run, if there is one.
+func (k *keeper) known(key runKey) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	e := k.children.byKey[key]
+	if e == nil {
+		return false
+	}
+	if e.pid > 0 {
+		k.owe(e, Spawned)
+	}
+	for kind, so := range map[EventKind]bool{Execed: e.execed, Failed: e.failed, Exited: e.reaped && !e.failed, Gone: e.gone} {
+		if so {
+			k.owe(e, kind)
+		}
+	}
+	return true
+}
+
+// reserve takes a slot, if the tables have room for one more run.
+func (k *keeper) reserve() (*slot, syscall.Errno) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.children.full() || k.held.count+len(ends) > maxHeld {
+		return nil, syscall.ENFILE
+	}
+	if s := k.arena.take(); s != nil {
+		return s, 0
+	}
+	return nil, syscall.EAGAIN
+}
+
+// begin starts a run on a slot. An errno means that no entry was made and the
+// slot is unused.
+func (k *keeper) begin(key runKey, s *Spawn, slot *slot) syscall.Errno {
+	e := &entry{key: key, atExit: s.AtExit, report: -1}
+	j := job{spawn: s, stdio: [3]int{k.null, -1, -1}, extra: -1, exe: -1, nofileHard: k.hard}
+	if !j.possible() {
+		return k.refuse(e, slot, stepMessage, syscall.EINVAL)
+	}
+	p, errno := makePipes(s)
+	switch errno {
+	case 0:
+	case syscall.EMFILE, syscall.ENFILE:
+		return errno
+	default:
+		return k.refuse(e, slot, stepPipe, errno)
+	}
+	defer p.closeWrite()
+	j.stdio[1], j.stdio[2] = p.write[0], p.write[1]
+	if s.ReadyFD > 0 {
+		j.extra = p.write[2]
+	}
+	step, errno := k.birth(e, &j, slot)
+	if errno != 0 {
+		closeAll(p.read[:p.n])
+		return k.refuse(e, slot, step, errno)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for end := range p.n {
+		_, _ = k.held.put(pipeName(key, end), []int{p.read[end]}) // reserve saw the room
+	}
+	k.children.add(e)
+	k.owe(e, Spawned)
+	k.launched(e, slot)
+	return 0
+}
+
+// refuse makes the entry of a run that never had a process.
+func (k *keeper) refuse(e *entry, slot *slot, step string, errno syscall.Errno) syscall.Errno {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.cloning = false
+	k.born.Broadcast()
+	k.arena.give(slot)
+	e.failed, e.step, e.errno = true, step, errno
+	k.children.add(e)
+	k.owe(e, Failed)
+	return 0
+}
+
+// birth makes the process. Until launched or refuse is called the reaper leaves
+// children alone that it does not know.
+func (k *keeper) birth(e *entry, j *job, slot *slot) (step string, errno syscall.Errno) {
+	if errno := j.prepare(slot); errno != 0 {
+		return stepMessage, errno
+	}
+	k.mu.Lock()
+	k.cloning = true
+	forking := k.forking
+	k.mu.Unlock()
+	before := ticks()
+	if !forking {
+		e.slot = slot
+		e.pid, errno = clone(slot)
+		if errno == syscall.EINVAL || errno == syscall.ENOSYS || errno == syscall.EPERM {
+			forking = true
+		}
+	}
+	if forking {
+		e.slot = nil
+		e.pid, e.report, errno = forkSteps(j)
+	}
+	if errno != 0 {
+		e.pid, e.slot = 0, nil
+		return stepClone, errno
+	}
+	// A start time is known without a look at /proc when no tick passed.
+	if e.start = ticks(); e.start != before {
+		if st, ok := readStat(e.pid); ok {
+			e.start = st.start
+		}
+	}
+	return "", 0
+}
+
+// launched has somebody watch for the end of e's exec, and lets the reaper
+// look for e. Lock held.
+func (k *keeper) launched(e *entry, slot *slot) {
+	if e.slot == nil {
+		k.forking = true
+		k.arena.give(slot)
+		fd := e.report
+		go k.guarded("exec watcher", func() { k.watchReport(e, fd) })
+	} else {
+		k.starting = append(k.starting, e)
+		k.kick()
+	}
+	k.cloning = false
+	k.births++
+	k.born.Broadcast()
+}
+
+// settle notes that e's child has left its slot: its program runs, a step
+// failed, or it was killed on the way. Lock held; the reaper calls it with
+// the zombie still there.
+func (k *keeper) settle(e *entry) {
+	step, errno := e.slot.verdict()
+	k.arena.give(e.slot)
+	e.slot = nil
+	for i, o := range k.starting {
+		if o == e {
+			k.starting[i] = k.starting[len(k.starting)-1]
+			k.starting = k.starting[:len(k.starting)-1]
+			break
+		}
+	}
+	k.decide(e, step, errno)
+}
+
+// decide notes what became of e's way to its exec. Lock held.
+func (k *keeper) decide(e *entry, step string, errno syscall.Errno) {
+	const killed = pfForkNoExec | pfExiting
+	if errno != 0 {
+		e.failed, e.step, e.errno = true, step, errno
+		k.news(e, Failed)
+		return
+	}
+	if st, ok := readStat(e.pid); ok && st.flags&killed == killed {
+		e.noExec = true
+		return
+	}
+	e.execed = true
+	k.news(e, Execed)
+}
+
+// news owes kind to the server, unless e is the server. Lock held.
+func (k *keeper) news(e *entry, kind EventKind) {
+	if e.server {
+		if kind == Failed {
+			k.say("cannot start the server: %s: %v", e.step, e.errno)
+		}
+		return
+	}
+	k.owe(e, kind)
+}

@@ -1,0 +1,41 @@
+//go:build amd64 || arm64
+
+package keeper
+
+import (
+	"runtime"
+	"sync/atomic"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// cloneSteps clones, and the child makes the steps. Both results are the
+// parent's; the child never returns.
+//
+//go:noescape
+func cloneSteps(flags, stack uintptr, head *header, steps *step) (pid, errno uintptr)
+
+// clone starts a child on the prepared slot and returns at once. All signals
+// are blocked in the thread across the clone and so in the child, because
+// Go's handlers would run there until the first steps are made.
+//
+// Why not syscall.ForkExec: it waits for the exec inside a raw system call, so
+// an exec that hangs keeps its processor and the next collection stops the
+// whole process for good; and a failed exec reaps its own child unseen.
+func clone(s *slot) (pid int, errno syscall.Errno) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	all, old := ^uint64(0), uint64(0)
+	mask(&all, &old)
+	atomic.StoreUint32(&s.head.alive, 1)
+	p, e := cloneSteps(unix.CLONE_VM|unix.CLONE_CHILD_CLEARTID|uintptr(unix.SIGCHLD), s.stack(), s.head, &s.steps[0])
+	mask(&old, nil)
+	return int(p), syscall.Errno(e)
+}
+
+// mask sets the signal mask of this thread.
+func mask(set, old *uint64) {
+	syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(set)), uintptr(unsafe.Pointer(old)), 8, 0, 0)
+}

@@ -1,0 +1,102 @@
+package keeper
+
+import (
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// reapOnce collects one process that has ended, ours or adopted. It looks
+// first, without taking: the number of a process is free the moment its
+// status is taken, so that is done under the lock under which signals are
+// sent.
+func (k *keeper) reapOnce() {
+	births := k.birthsNow()
+	pid, errno := peek(0)
+	switch {
+	case errno == syscall.ECHILD:
+		k.awaitBirth(births)
+	case errno == 0 && pid > 0:
+		k.reap(pid)
+	}
+}
+
+// peek returns a process that has ended and is not reaped; 0 with WNOHANG when
+// there is none. Without a child it fails with ECHILD.
+func peek(flags int) (pid int, errno syscall.Errno) {
+	var info [128]byte
+	_, _, errno = syscall.Syscall6(unix.SYS_WAITID, unix.P_ALL, 0, uintptr(unsafe.Pointer(&info)), uintptr(unix.WEXITED|unix.WNOWAIT|flags), 0, 0)
+	const atPid = 8 + unsafe.Sizeof(uintptr(0)) // after si_signo, si_errno, si_code and what aligns the rest
+	return int(*(*int32)(unsafe.Pointer(&info[atPid]))), errno
+}
+
+func (k *keeper) birthsNow() uint64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.births
+}
+
+// awaitBirth sleeps until a child is born after the count that was read before
+// there was none.
+func (k *keeper) awaitBirth(births uint64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for k.births == births {
+		k.born.Wait()
+	}
+}
+
+// reap takes the status of a process that has ended.
+func (k *keeper) reap(pid int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for k.lookup(pid) == nil && k.cloning {
+		k.born.Wait()
+	}
+	e := k.lookup(pid)
+	if e == nil {
+		_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil) // an orphan
+	} else {
+		k.last(e)
+	}
+	k.lookAtGroups()
+	k.flush()
+}
+
+func (k *keeper) lookup(pid int) *entry {
+	if k.server != nil && k.server.pid == pid && !k.server.reaped {
+		return k.server
+	}
+	return k.children.byPid[pid]
+}
+
+// last sees e off: what its zombie still tells, the last signal to its group
+// while the zombie pins the number, then its status. Lock held.
+func (k *keeper) last(e *entry) {
+	e.at = monotonic()
+	if e.slot != nil {
+		k.settle(e)
+	} else if e.report >= 0 {
+		k.readReport(e)
+	}
+	if e.atExit != 0 && e.execed {
+		_ = send(-e.pid, e.atExit)
+	}
+	var status unix.WaitStatus
+	if got, err := unix.Wait4(e.pid, &status, unix.WNOHANG, &e.usage); err != nil || got != e.pid {
+		return // somebody else's look; waitid tells again
+	}
+	e.status = syscall.WaitStatus(status)
+	e.reaped, e.proven = true, ticks()
+	delete(k.children.byPid, e.pid)
+	switch {
+	case e.server:
+		k.serverEnded()
+	case e.failed:
+		k.children.free(e)
+	default:
+		k.owe(e, Exited)
+		k.children.left[e] = struct{}{}
+	}
+}

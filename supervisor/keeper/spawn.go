@@ -1,0 +1,168 @@
+package keeper
+
+import (
+	"slices"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// The names of the steps, as Event.Step tells them.
+const (
+	stepMessage = "message" // what is asked for cannot be: refused before any process existed
+	stepPipe    = "pipe"
+	stepClone   = "clone"
+	stepSignals = "signals"
+	stepSession = "setsid"
+	stepFiles   = "files"
+	stepLimit   = "limit"
+	stepUmask   = "umask"
+	stepNice    = "nice"
+	stepChroot  = "chroot"
+	stepGroups  = "setgroups"
+	stepGID     = "setgid"
+	stepUID     = "setuid"
+	stepDir     = "chdir"
+	stepExec    = "exec"
+)
+
+const (
+	mustNot = uint64(0)  // pass: no errno does
+	may     = ^uint64(0) // pass: every errno does
+	// next passes what sends execve(2) on to the next candidate.
+	next = 1<<unix.ENOENT | 1<<unix.ENOTDIR | 1<<unix.EACCES
+)
+
+// job is a spawn with all it needs from the keeper: the descriptors that the
+// child finds as its 0, 1, 2 and ReadyFD, and for a server the binary.
+type job struct {
+	spawn *Spawn
+	stdio [3]int
+	extra int // becomes descriptor spawn.ReadyFD; -1: none
+	exe   int // executed before spawn.Paths are tried; -1: none
+
+	nofileHard uint64 // the keeper's
+}
+
+// possible says whether the job can be put into words at all.
+func (j *job) possible() bool {
+	s := j.spawn
+	return s.Tag != "" && len(s.Argv) > 0 && (len(s.Paths) > 0 || j.exe >= 0) &&
+		(s.ReadyFD == 0 || s.ReadyFD > 2 && s.ReadyFD < 1<<20) && s.AtExit >= 0 && s.AtExit <= 64 && s.Umask <= 0o777
+}
+
+// prepare writes the job into the slot: all that happens between clone and
+// exec, in this order. It reports EINVAL or E2BIG for what cannot be said.
+func (j *job) prepare(s *slot) syscall.Errno {
+	if !j.possible() {
+		return syscall.EINVAL
+	}
+	s.signalsToDefault()
+	s.add(stepSession, mustNot, unix.SYS_SETSID)
+	j.files(s)
+	j.limits(s)
+	j.surroundings(s)
+	j.credentials(s)
+	// The directory is entered by who will work in it.
+	dir := j.spawn.Dir
+	if dir == "" {
+		dir = "/"
+	}
+	s.add(stepDir, mustNot, unix.SYS_CHDIR, s.str(dir))
+	s.add(stepSignals, mustNot, unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, s.words(0), 0, 8)
+	j.execs(s)
+	if s.full {
+		return syscall.E2BIG
+	}
+	return 0
+}
+
+// signalsToDefault undoes Go's handlers, which must not run in the child, and
+// what the keeper was told to ignore. KILL and STOP have nothing to undo.
+func (s *slot) signalsToDefault() {
+	zero := s.words(0, 0, 0, 0)
+	for sig := uintptr(1); sig <= 64; sig++ {
+		if sig != uintptr(unix.SIGKILL) && sig != uintptr(unix.SIGSTOP) {
+			s.add(stepSignals, mustNot, unix.SYS_RT_SIGACTION, sig, zero, 0, 8)
+		}
+	}
+}
+
+// files puts the descriptors into place, lowest first. A target never
+// overwrites what a later one needs: the keeper's own are above 2, and the
+// only target above 2 comes last. All else is close-on-exec.
+func (j *job) files(s *slot) {
+	for target, fd := range j.stdio {
+		s.file(fd, target)
+	}
+	if j.extra >= 0 && j.spawn.ReadyFD > 0 {
+		s.file(j.extra, j.spawn.ReadyFD)
+	}
+}
+
+func (s *slot) file(fd, target int) {
+	if fd == target { // dup3 refuses this
+		s.add(stepFiles, mustNot, unix.SYS_FCNTL, uintptr(fd), unix.F_SETFD, 0)
+		return
+	}
+	s.add(stepFiles, mustNot, unix.SYS_DUP3, uintptr(fd), uintptr(target), 0)
+}
+
+// limits sets the resource limits. Go has raised the keeper's soft number of
+// descriptors; a program that never asked for many must not be given them,
+// because select(2) takes 1024.
+func (j *job) limits(s *slot) {
+	list := j.spawn.Limits
+	if !slices.ContainsFunc(list, func(l Limit) bool { return l.Resource == unix.RLIMIT_NOFILE }) {
+		s.limit(Limit{unix.RLIMIT_NOFILE, min(1024, j.nofileHard), j.nofileHard})
+	}
+	for _, l := range list {
+		s.limit(l)
+	}
+}
+
+func (s *slot) limit(l Limit) {
+	s.add(stepLimit, mustNot, unix.SYS_PRLIMIT64, 0, uintptr(l.Resource), s.words(l.Soft, l.Hard), 0)
+}
+
+// surroundings undoes what the keeper inherited and confines the child.
+func (j *job) surroundings(s *slot) {
+	mask := j.spawn.Umask
+	if mask < 0 {
+		mask = 0o022
+	}
+	s.add(stepUmask, mustNot, unix.SYS_UMASK, uintptr(mask))
+	s.add(stepNice, may, unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, 0)
+	if root := j.spawn.Chroot; root != "" {
+		s.add(stepChroot, mustNot, unix.SYS_CHROOT, s.str(root))
+		s.add(stepChroot, mustNot, unix.SYS_CHDIR, s.str("/"))
+	}
+}
+
+// credentials go last of what needs privilege: groups, group, user.
+func (j *job) credentials(s *slot) {
+	c := j.spawn.Cred
+	if c == nil {
+		return
+	}
+	p, at := s.room(4 * len(c.Groups))
+	for i := range min(len(c.Groups), len(p)/4) {
+		g := c.Groups[i]
+		p[4*i], p[4*i+1], p[4*i+2], p[4*i+3] = byte(g), byte(g>>8), byte(g>>16), byte(g>>24)
+	}
+	gid, uid := uintptr(c.GID), uintptr(c.UID)
+	s.add(stepGroups, mustNot, unix.SYS_SETGROUPS, uintptr(len(c.Groups)), at)
+	s.add(stepGID, mustNot, unix.SYS_SETRESGID, gid, gid, gid)
+	s.add(stepUID, mustNot, unix.SYS_SETRESUID, uid, uid, uid)
+}
+
+// execs tries the binary, then each path.
+func (j *job) execs(s *slot) {
+	argv, env := s.strs(j.spawn.Argv), s.strs(j.spawn.Env)
+	if j.exe >= 0 {
+		s.add(stepExec, next, unix.SYS_EXECVEAT, uintptr(j.exe), s.str(""), argv, env, unix.AT_EMPTY_PATH)
+	}
+	for _, path := range j.spawn.Paths {
+		s.add(stepExec, next, unix.SYS_EXECVE, s.str(path), argv, env)
+	}
+}

@@ -1,0 +1,255 @@
+package keeper
+
+import (
+	"slices"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// How much goes into one datagram. Small enough that a full socket is soon
+// writable again, large enough that a thousand children are few messages.
+const (
+	fullEvents  = 8 << 10
+	fullWelcome = 48 << 10
+)
+
+// conn is the keeper's end of the pair with one server. The keeper's lock
+// guards all but in, which only the goroutine that serves it touches.
+type conn struct {
+	in, out *wire
+	greeted bool // its welcome is over: events may go
+	blocked bool // the socket took no more; the writer goroutine waits for room
+	scarce  bool // and room alone will not help: wait a little
+	waited  bool // the writer goroutine is using the descriptor
+	dead    bool // nobody reads it any more
+	welcome *welcoming
+}
+
+// welcoming is a welcome under way.
+type welcoming struct {
+	head  bool
+	runs  []*entry
+	names []string
+	asks  bool
+}
+
+// owe notes that e's kind is to be told. Lock held.
+func (k *keeper) owe(e *entry, kind EventKind) {
+	e.owed.add(kind)
+	if !e.queued {
+		e.queued = true
+		k.owing = append(k.owing, e)
+	}
+}
+
+// answer owes ev to the server that asked, and to nobody when it is dead:
+// its successor will ask again. Lock held.
+func (k *keeper) answer(ev Event) {
+	if k.conn == nil || k.conn.dead || len(k.answers) >= maxAnswers {
+		return
+	}
+	k.answers = append(k.answers, ev)
+}
+
+// owes reports whether anything waits to be told. Lock held.
+func (k *keeper) owes() bool {
+	return len(k.answers) > 0 || len(k.owing) > 0 || k.asks.owed()
+}
+
+// forgive forgets what was owed to a server: the next welcome tells all that
+// is still true. Lock held.
+func (k *keeper) forgive() {
+	for _, e := range k.owing {
+		e.owed, e.queued = 0, false
+	}
+	clear(k.owing)
+	k.owing, k.answers = k.owing[:0], k.answers[:0]
+	k.asks.told()
+}
+
+// flush tells what is owed as far as the socket takes it, and never waits.
+// Lock held.
+func (k *keeper) flush() {
+	c := k.conn
+	for c != nil && c.greeted && !c.blocked && !c.dead && k.owes() {
+		k.enc.b, k.fds = k.enc.b[:0], k.fds[:0]
+		answers, entries := k.packEvents()
+		switch errno := c.out.send(k.enc.b, k.fds, unix.MSG_DONTWAIT); errno {
+		case 0:
+			k.told(answers, entries)
+		case syscall.EAGAIN, syscall.ENOBUFS, syscall.ENOMEM, syscall.ETOOMANYREFS:
+			c.blocked, c.scarce = true, errno != syscall.EAGAIN
+			k.stuck.Signal()
+		default:
+			c.dead = true
+			k.forgive()
+		}
+	}
+}
+
+// packEvents fills the next datagram and returns how many answers and entries
+// are in it. Lock held.
+func (k *keeper) packEvents() (answers, entries int) {
+	for _, a := range k.asks.pending() {
+		k.enc.event(recEvent, &Event{Kind: Asked, Ask: a})
+	}
+	for answers < len(k.answers) && len(k.enc.b) < fullEvents {
+		k.enc.event(recEvent, &k.answers[answers])
+		answers++
+	}
+	for entries < len(k.owing) && len(k.enc.b) < fullEvents && len(k.fds)+len(ends) < maxPassed {
+		k.packEntry(k.owing[entries])
+		entries++
+	}
+	return answers, entries
+}
+
+// packEntry appends all that is owed about e, in the order it happened.
+func (k *keeper) packEntry(e *entry) {
+	for kind := Spawned; kind <= Gone; kind++ {
+		if !e.owed.has(kind) {
+			continue
+		}
+		ev := e.event(kind)
+		if kind == Spawned {
+			ev.FDs, k.fds = k.readEnds(e.key, k.fds)
+		}
+		k.enc.event(recEvent, &ev)
+	}
+}
+
+// readEnds appends the read ends of a run that are still held to fds.
+func (k *keeper) readEnds(key runKey, fds []int) ([]NamedFD, []int) {
+	var named []NamedFD
+	for end := range ends {
+		name := pipeName(key, end)
+		if held := k.held.fds[name]; len(held) == 1 {
+			named = append(named, NamedFD{Name: name})
+			fds = append(fds, held[0])
+		}
+	}
+	return named, fds
+}
+
+// told strikes off what a datagram that went out held. Lock held.
+func (k *keeper) told(answers, entries int) {
+	k.asks.told()
+	k.answers = slices.Delete(k.answers, 0, answers)
+	for _, e := range k.owing[:entries] {
+		e.owed, e.queued = 0, false
+	}
+	k.owing = slices.Delete(k.owing, 0, entries)
+}
+
+// writeOnce waits until the socket that blocked takes more, then flushes. It
+// is the only place where the keeper waits to write.
+func (k *keeper) writeOnce() {
+	fd, scarce := k.awaitStuck()
+	if scarce {
+		time.Sleep(10 * time.Millisecond)
+	} else {
+		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, -1)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.conn.waited, k.conn.blocked = false, false
+	k.flush()
+	k.wrote.Broadcast()
+}
+
+// awaitStuck waits until a send would have blocked. The descriptor stays open
+// until writeOnce lets go of it.
+func (k *keeper) awaitStuck() (fd int, scarce bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for k.conn == nil || !k.conn.blocked {
+		k.stuck.Wait()
+	}
+	k.conn.waited = true
+	return k.conn.out.fd, k.conn.scarce
+}
+
+// greet begins a welcome. What happens from here on is told after it, even if
+// a part of the welcome that is still to come tells it too. Lock held.
+func (k *keeper) greet(c *conn) {
+	k.forgive()
+	c.greeted = false
+	c.welcome = &welcoming{asks: true, head: true}
+	for _, e := range k.children.order {
+		if e != nil {
+			c.welcome.runs = append(c.welcome.runs, e)
+		}
+	}
+	for name := range k.held.fds {
+		c.welcome.names = append(c.welcome.names, name)
+	}
+	slices.Sort(c.welcome.names)
+}
+
+// welcomeNext sends the next message of the welcome. Each waits for the
+// server's word that the one before has arrived, so the socket has room.
+// Lock held.
+func (k *keeper) welcomeNext(c *conn) {
+	if c.welcome == nil {
+		return
+	}
+	k.enc.b, k.fds = k.enc.b[:0], k.fds[:0]
+	last := k.packWelcome(c.welcome)
+	if errno := c.out.send(k.enc.b, k.fds, unix.MSG_DONTWAIT); errno != 0 {
+		// A server that is not reading its own welcome is no server.
+		k.say("cannot welcome the server: %v", errno)
+		k.kill(k.server)
+		return
+	}
+	if last {
+		c.welcome, c.greeted = nil, true
+		k.flush()
+	}
+}
+
+// packWelcome fills the next message, and reports whether it is the last.
+func (k *keeper) packWelcome(w *welcoming) (last bool) {
+	if w.head {
+		w.head = false
+		k.packHead()
+	}
+	for len(w.runs) > 0 && len(k.enc.b) < fullWelcome {
+		ev := w.runs[0].event(w.runs[0].phase())
+		k.enc.event(recChild, &ev)
+		w.runs = w.runs[1:]
+	}
+	for len(w.names) > 0 && len(k.enc.b) < fullWelcome {
+		fds := k.held.fds[w.names[0]]
+		if len(k.fds)+len(fds) > maxPassed {
+			return false
+		}
+		at := k.enc.begin(recHeld)
+		k.enc.str(w.names[0])
+		k.enc.num(len(fds))
+		k.enc.end(at)
+		k.fds = append(k.fds, fds...)
+		w.names = w.names[1:]
+	}
+	if len(w.runs)+len(w.names) > 0 {
+		return false
+	}
+	k.enc.end(k.enc.begin(recWelcomeEnd))
+	return true
+}
+
+// packHead says who the server is, and what was asked and is not acknowledged.
+func (k *keeper) packHead() {
+	at := k.enc.begin(recWelcome)
+	k.enc.u64(k.generation)
+	k.enc.num(k.failures)
+	k.enc.flag(false)
+	k.enc.num(unix.Getpid())
+	k.enc.end(at)
+	for _, a := range k.asks.unacknowledged() {
+		at := k.enc.begin(recAsk)
+		k.enc.ask(a)
+		k.enc.end(at)
+	}
+}
