@@ -1,0 +1,226 @@
+package spec
+
+import (
+	"bytes"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/pelletier/go-toml/v2/unstable"
+)
+
+// Parse reads one service or target file and returns what it means, with all
+// that is wrong with it, in the order of the file. The Spec is nil when an
+// error is among the problems. file gives the name when the text does not, and
+// stands in messages; class is that of its directory: in a system directory
+// every service is of class system. Parse opens nothing and keeps src.
+func Parse(file string, src []byte, class Class) (*Spec, []Problem) {
+	r := parse(file, src, class)
+	if Failed(r.problems) {
+		return nil, r.problems
+	}
+	return r.spec, r.problems
+}
+
+// reader is one file on its way to a spec.
+type reader struct {
+	file     string
+	src      []byte
+	spec     *Spec
+	problems []Problem
+	system   bool // the directory makes everything class system
+
+	settings   *Settings // of a zinit.toml; then nothing else is read
+	doc        document
+	tables     []string // unknown ones that were already told
+	header     []segment
+	path       string // the key whose value is being read
+	broken     bool   // a part of the file could not be read at all
+	env        []envVar
+	health     value // its target, judged when its type is known
+	healthType string
+	lastAt     int // where position was asked for last
+	lastRow    int
+}
+
+const (
+	maxFile     = 1 << 20 // bytes that a file may have
+	maxProblems = 50      // told of one file
+)
+
+func parse(file string, src []byte, class Class) *reader {
+	r := &reader{file: file, src: src, spec: initial(file, src, class), system: class == System}
+	if !r.readable() {
+		r.spec.Name = stem(file)
+		return r
+	}
+	r.read()
+	r.finish()
+	return r
+}
+
+// readable judges the text before its first word.
+func (r *reader) readable() bool {
+	switch {
+	case len(r.src) > maxFile:
+		r.report(Problem{Msg: "is larger than 1 MiB, which no service file can be"})
+	case bytes.HasPrefix(r.src, []byte("\xff\xfe")), bytes.HasPrefix(r.src, []byte("\xfe\xff")), bytes.IndexByte(r.src, 0) >= 0 && utf16(r.src):
+		r.report(Problem{Msg: "is UTF-16; service files are UTF-8", Hint: "convert it: iconv -f UTF-16 -t UTF-8"})
+	case len(r.src) == 0:
+		r.report(Problem{Msg: "is empty (0 bytes)", Hint: `write [service] and exec = "…", or remove the file`})
+	default:
+		return true
+	}
+	return false
+}
+
+// utf16 tells whether every other byte is zero, as in western text in UTF-16.
+func utf16(src []byte) bool {
+	return 3*bytes.Count(src, []byte{0}) > len(src)
+}
+
+var bom = []byte("\ufeff")
+
+// read takes the text apart and hands each key to its rule. A line that is not
+// TOML is told, and reading goes on at the next.
+func (r *reader) read() {
+	start := 0
+	if bytes.HasPrefix(r.src, bom) {
+		start = len(bom)
+		r.warn(0, "begins with a byte order mark, which is ignored", "save it as UTF-8 without BOM")
+	}
+	if at := bytes.Index(r.src, []byte("\r\n")); at >= 0 {
+		r.warn(at, "has Windows line ends (CRLF), which are read as line ends", "convert it: sed -i 's/\\r$//'")
+	}
+	var p unstable.Parser
+	for start <= len(r.src) && len(r.problems) <= maxProblems {
+		p.Reset(r.src[start:])
+		for p.NextExpression() && len(r.problems) <= maxProblems {
+			r.expression(p.Expression(), start)
+		}
+		if p.Error() == nil {
+			return
+		}
+		start = r.syntax(&p, start)
+	}
+}
+
+// syntax reports what is not TOML and returns where to go on.
+func (r *reader) syntax(p *unstable.Parser, start int) int {
+	r.broken = true
+	at := len(r.src)
+	err, ok := p.Error().(*unstable.ParserError)
+	if ok && cap(err.Highlight) <= cap(r.src) {
+		at = cap(r.src) - cap(err.Highlight)
+	}
+	r.path = ""
+	hint := "strings are in quotes, lists in [ ], and each key stands on its own line"
+	if at < len(r.src) && !utf8.FullRune(r.src[at:]) || strings.Contains(p.Error().Error(), "UTF-8") {
+		hint = "save the file as UTF-8"
+	}
+	r.fail(at, "not TOML: "+p.Error().Error(), hint)
+	next := bytes.IndexByte(r.src[min(at, len(r.src)):], '\n')
+	if next < 0 {
+		return len(r.src) + 1
+	}
+	return max(start, at) + next + 1
+}
+
+// expression takes one [table] header or key = value. base is added to the
+// parser's offsets.
+func (r *reader) expression(n *unstable.Node, base int) {
+	path := keyPath(n.Key())
+	for i := range path {
+		path[i].at += base
+	}
+	if n.Kind != unstable.KeyValue {
+		r.path = ""
+		r.header = path
+		r.open(path, n.Kind == unstable.ArrayTable)
+		return
+	}
+	v := convert(n.Value(), path[len(path)-1].at-base)
+	v.shift(base)
+	if !r.doc.set(r, path, &v) {
+		return
+	}
+	full := path
+	if len(r.header) > 0 {
+		full = append(r.header[:len(r.header):len(r.header)], path...)
+	}
+	if r.settings != nil {
+		r.setting(full, v)
+		return
+	}
+	r.leaves(full, v)
+}
+
+// shift moves every place in the value.
+func (v *value) shift(by int) {
+	if by == 0 {
+		return
+	}
+	v.at += by
+	for i := range v.list {
+		v.list[i].shift(by)
+	}
+	for i := range v.pairs {
+		v.pairs[i].value.shift(by)
+		for j := range v.pairs[i].path {
+			v.pairs[i].path[j].at += by
+		}
+	}
+}
+
+// open enters a table.
+func (r *reader) open(path []segment, array bool) {
+	if !r.doc.open(r, path, array) || foreignKey(path) {
+		return
+	}
+	name := path[0].name
+	switch {
+	case r.settings != nil:
+		if array || len(path) > 1 || name != "logging" {
+			r.fail(path[0].at, "unknown table ["+dotted(path)+"]", "the only table is [logging]")
+		}
+	case !known(name):
+		r.unknownTable(path[0])
+	case array:
+		r.fail(path[0].at, "["+"["+name+"]] is a list of tables; a file has one", "write ["+name+"]")
+	case len(path) == 1:
+		r.table(name, path[0].at)
+	case name == "service" && len(path) == 2 && path[1].name == "env":
+		r.table(name, path[0].at)
+		r.spec.line("service.env", r, path[0].at)
+	default:
+		r.fail(path[1].at, "unknown table ["+dotted(path)+"]", meantTable(name))
+	}
+}
+
+// table notes that a known table is there.
+func (r *reader) table(name string, at int) {
+	if _, seen := r.spec.Lines[name]; seen {
+		return
+	}
+	r.spec.line(name, r, at)
+	if name == "target" {
+		r.spec.Target = true
+	}
+	r.path = ""
+	r.supportedTable(name, at)
+}
+
+// leaves goes down inline tables to the values.
+func (r *reader) leaves(path []segment, v value) {
+	if v.kind == unstable.InlineTable && !foreignKey(path) && (len(path) == 1 && known(path[0].name) || len(path) == 2 && path[1].name == "env") {
+		if len(path) == 1 {
+			r.table(path[0].name, path[0].at)
+		} else {
+			r.spec.line("service.env", r, path[1].at)
+		}
+		for _, p := range v.pairs {
+			r.leaves(append(path[:len(path):len(path)], p.path...), p.value)
+		}
+		return
+	}
+	r.leaf(path, v)
+}
