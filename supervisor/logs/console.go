@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"strconv"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -52,28 +51,12 @@ func (p *Pump) Console(fd int, o ConsoleOptions) *Console {
 	}
 	c := &Console{p: p, fd: fd, format: o.Format, done: make(chan struct{}), chase: p.chase(o.Only)}
 	c.chase.from = savedCursor
-	p.mu.Lock()
-	p.console = c
-	p.mu.Unlock()
 	go c.run()
 	return c
 }
 
 // Dropped returns how many lines the descriptor refused.
 func (c *Console) Dropped() int64 { return c.dropped.Load() }
-
-// wait returns when the console has ended, or after most.
-func (c *Console) wait(most time.Duration) {
-	if c == nil {
-		return
-	}
-	timer := time.NewTimer(most)
-	defer timer.Stop()
-	select {
-	case <-c.done:
-	case <-timer.C:
-	}
-}
 
 func (c *Console) run() {
 	defer close(c.done)

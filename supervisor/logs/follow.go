@@ -46,13 +46,16 @@ type chase struct {
 	tmp     scratch
 }
 
+// chase begins to follow; on a closed pump there is nothing to follow.
 func (p *Pump) chase(only func(string) bool) *chase {
 	f := &follower{only: only, news: make(chan struct{}, 1), grown: map[*store]struct{}{}}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.followers[f] = struct{}{}
-	for _, s := range p.stores {
-		f.wake(s)
+	if !p.closed {
+		p.followers[f] = struct{}{}
+		for _, s := range p.stores {
+			f.wake(s)
+		}
 	}
 	return &chase{p: p, f: f, readers: map[*store]*reader{}}
 }
@@ -60,7 +63,12 @@ func (p *Pump) chase(only func(string) bool) *chase {
 func (p *Pump) unchase(c *chase) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.followers, c.f)
+	if _, known := p.followers[c.f]; !known {
+		return
+	}
+	if delete(p.followers, c.f); p.closed && len(p.followers) == 0 {
+		close(p.quiet)
+	}
 }
 
 // wait returns when a store has grown. After Close it fails as soon as none
@@ -95,7 +103,7 @@ func (c *chase) reader(s *store) *reader {
 	if r == nil {
 		from := c.from(s)
 		c.p.mu.Lock()
-		if from > s.last.seq(s.tail) {
+		if from>>seqBits > s.tail {
 			from = 0
 		}
 		c.p.mu.Unlock()

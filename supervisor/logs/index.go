@@ -34,8 +34,9 @@ const (
 	streamEnded kind = 2 // nothing more comes of this run and stream
 )
 
-// record is an entry of the index. ends counts the streamEnded records up to
-// and with this one: an end has no bytes, and Seq must grow there too.
+// record is an entry of the index. ends counts the streamEnded records at
+// this offset up to and with this one: an end has no bytes, and Seq must grow
+// there too.
 type record struct {
 	offset uint64
 	time   int64
@@ -66,8 +67,15 @@ func decodeRecord(b []byte) (r record, valid bool) {
 	return r, r.kind != 0
 }
 
-// seq is the sequence number of data offset at under this record.
-func (r *record) seq(at uint64) uint64 { return at + uint64(r.ends) }
+// A Seq is an offset in the data and, in the low bits, how many streams have
+// ended just there, as far as that can be counted.
+const seqBits = 8
+
+// seqOf returns the Seq of a line that ends before offset at.
+func seqOf(at uint64) uint64 { return at << seqBits }
+
+// endSeq returns the Seq of the last words that a streamEnded record ends.
+func (r *record) endSeq() uint64 { return seqOf(r.offset) | uint64(min(r.ends, 1<<seqBits-1)) }
 
 // newIndex writes slot 0.
 func newIndex(fd int) error {

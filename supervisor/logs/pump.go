@@ -48,8 +48,8 @@ type Pump struct {
 	runs      map[runKey][2]*pipe
 	asked     map[string]int // Holds without an answer yet
 	followers map[*follower]struct{}
-	console   *Console
-	total     int64 // all stores together may take this
+	quiet     chan struct{} // closed when Close was called and no follower is left
+	total     int64         // all stores together may take this
 	used      int64
 	closed    bool
 }
@@ -83,7 +83,7 @@ func NewPump(h Holder) (*Pump, error) {
 	p := &Pump{
 		holder: h, poll: poll, ended: make(chan struct{}), stop: make(chan struct{}), total: DefaultTotal(),
 		stores: map[string]*store{}, limits: map[string]int64{}, pipes: map[int]*pipe{}, runs: map[runKey][2]*pipe{},
-		asked: map[string]int{}, followers: map[*follower]struct{}{},
+		asked: map[string]int{}, followers: map[*follower]struct{}{}, quiet: make(chan struct{}),
 	}
 	go p.run()
 	return p, nil
@@ -326,27 +326,22 @@ func (p *Pump) Size(service string) (kept, dropped int64) {
 	return int64(s.size() - head), int64(head)
 }
 
-// Close stops pumping, ends followers, and waits until the console has
-// written what there is, at most for wait. What is in pipes and in the files
-// held stays there for a successor. Closing again does nothing.
+// Close stops pumping, after a last look into the pipes, and waits until the
+// console and all followers have shown what there is, at most for wait. What
+// is in pipes and in the files held stays there for a successor. It must not
+// be called from emit. Closing again does nothing.
 func (p *Pump) Close(wait time.Duration) {
-	p.mu.Lock()
-	if p.closed {
-		p.mu.Unlock()
+	if !p.shut() {
 		return
 	}
-	for _, pi := range p.pipes {
-		if s := p.stores[pi.service]; s != nil && s.ready() && pi.watch == nil && !pi.unkept {
-			p.moveAll(s, drain{pi, pending(pi.fd) + 1, &waiting{}} /* one more: to see the end */)
-		}
-	}
-	p.closed = true
-	console := p.console
-	close(p.stop)
-	p.mu.Unlock()
 	p.poll.close()
 	<-p.ended
-	console.wait(wait)
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-p.quiet:
+	case <-timer.C:
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for fd := range p.pipes {
@@ -357,4 +352,24 @@ func (p *Pump) Close(wait time.Duration) {
 	for _, s := range p.stores {
 		p.abandon(s)
 	}
+}
+
+// shut lets nothing in any more. It returns false when that is so already.
+func (p *Pump) shut() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return false
+	}
+	for _, pi := range p.pipes {
+		if s := p.stores[pi.service]; s != nil && s.ready() && pi.watch == nil && !pi.unkept {
+			p.moveAll(s, drain{pi, pending(pi.fd) + 1, &waiting{}}) // one more: to see the end
+		}
+	}
+	p.closed = true
+	close(p.stop)
+	if len(p.followers) == 0 {
+		close(p.quiet)
+	}
+	return true
 }

@@ -180,6 +180,14 @@ func waitFor(t testing.TB, what string, cond func() bool) {
 	}
 }
 
+// isReady says whether a service has a store that is held.
+func isReady(p *Pump, service string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.stores[service]
+	return s != nil && s.ready()
+}
+
 // text shows lines in one string: "out:one out:two~ (3)err:x", ~ is Partial.
 func text(lines []Line) string {
 	var parts []string

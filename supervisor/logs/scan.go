@@ -77,8 +77,8 @@ func (r *reader) begin() {
 	}
 	r.begun = true
 	r.seek(r.s.head())
-	if first := r.cur.seq(r.at); first > r.from {
-		r.gap = int64(first - r.from)
+	if known := r.from >> seqBits; known < r.at {
+		r.gap = int64(r.at - known)
 	}
 }
 
@@ -119,10 +119,11 @@ func (r *reader) take(n uint64, visit func(*Line)) (int, bool) {
 		return 0, false // these may be no bytes but a hole
 	}
 	chunk := r.bytes[:got]
-	if cut := r.from - uint64(r.cur.ends); r.from > r.cur.seq(r.at) && cut <= r.at+uint64(got) {
+	if cut := r.from >> seqBits; r.from == seqOf(cut) && r.at < cut && cut <= r.at+uint64(got) {
 		// Its reader knows this stream up to here, also when no line ends.
-		r.feed(chunk[:cut-r.at], visit)
-		chunk = chunk[cut-r.at:]
+		known := cut - r.at
+		r.feed(chunk[:known], visit)
+		chunk = chunk[known:]
 		delete(r.open, r.key())
 	}
 	r.feed(chunk, visit)
@@ -149,7 +150,7 @@ func (r *reader) feed(chunk []byte, visit func(*Line)) {
 		} else if !whole {
 			u.text = append(u.text, chunk...)
 			r.at += uint64(n)
-			u.seq, u.time = r.cur.seq(r.at), r.cur.time
+			u.seq, u.time = seqOf(r.at), r.cur.time
 			return
 		}
 		text := chunk[:n:n]
@@ -162,7 +163,7 @@ func (r *reader) feed(chunk []byte, visit func(*Line)) {
 		}
 		r.at += uint64(n)
 		chunk = chunk[n:]
-		r.show(r.key(), text, r.cur.seq(r.at), r.cur.time, !whole, visit)
+		r.show(r.key(), text, seqOf(r.at), r.cur.time, !whole, visit)
 		if u.text = u.text[:0]; cap(u.text) > len(r.records) {
 			u.text = nil // long lines are rare, streams are many
 		}
@@ -182,7 +183,7 @@ func (r *reader) show(k streamKey, text []byte, seq uint64, time int64, partial 
 // finish shows the last words of the stream that the present record ends.
 func (r *reader) finish(visit func(*Line)) {
 	if u := r.open[r.key()]; u != nil && len(u.text) > 0 {
-		r.show(r.key(), u.text, r.cur.seq(r.cur.offset), r.cur.time, true, visit)
+		r.show(r.key(), u.text, r.cur.endSeq(), r.cur.time, true, visit)
 	}
 	delete(r.open, r.key())
 }

@@ -146,12 +146,21 @@ func (s *store) mark(at uint64, run uint64, stream Stream, now int64) error {
 	if l.kind == bytesFollow && l.run == run && l.stream == stream && now >= l.time && now < l.time+sameMoment {
 		return nil
 	}
-	return s.append(record{offset: at, time: now, run: run, ends: l.ends, stream: stream, kind: bytesFollow})
+	return s.append(record{offset: at, time: now, run: run, ends: s.endsAt(at), stream: stream, kind: bytesFollow})
 }
 
 // end records that nothing more comes of a stream.
 func (s *store) end(run uint64, stream Stream, now int64) error {
-	return s.append(record{offset: s.size(), time: now, run: run, ends: s.last.ends + 1, stream: stream, kind: streamEnded})
+	at := s.size()
+	return s.append(record{offset: at, time: now, run: run, ends: s.endsAt(at) + 1, stream: stream, kind: streamEnded})
+}
+
+// endsAt returns how many streams have ended at offset at, the end.
+func (s *store) endsAt(at uint64) uint32 {
+	if s.last.offset != at {
+		return 0
+	}
+	return s.last.ends
 }
 
 // splice moves up to most bytes from a pipe to the end of the data. At the
