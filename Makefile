@@ -64,7 +64,8 @@ size: build ## fail above 6.0 MB
 # they come with INIT=yes, or with a DESTDIR, which means an image is made.
 install: build ## install to PREFIX (/usr/local) under DESTDIR; with DESTDIR or INIT=yes also /sbin/init, poweroff, …
 	install -D -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/zinit
-	for name in zinit-pid1 zinit-server; do ln -sf zinit $(DESTDIR)$(PREFIX)/bin/$$name; done
+	mkdir -p $(DESTDIR)$(PREFIX)/sbin
+	for name in zinit-pid1 zinit-server; do ln -sf ../bin/zinit $(DESTDIR)$(PREFIX)/sbin/$$name; done
 	mkdir -p $(DESTDIR)/etc/zinit/services $(DESTDIR)/etc/zinit/targets $(DESTDIR)/etc/zinit/system
 	@if [ "$(INIT)" = yes ]; then \
 		mkdir -p $(DESTDIR)/sbin && \

@@ -28,11 +28,11 @@ until_it_says() {
 }
 
 report() {
-	until_it_says running "$zinit" status shop
+	until_it_says running "$zinit" status site
 	printf '\n--- the database took its second, and web waited for it ---\n'
 	ask list
-	ask tree shop
-	ask why billing
+	ask tree site
+	ask why lost
 	ask logs -n 8
 	cat <<TEXT
 
