@@ -114,10 +114,10 @@ func (r *reader) judgeReady() {
 	r.path = "service.ready"
 	switch {
 	case !given:
-	case s.Oneshot && s.Ready.Kind != ReadySpawned:
+	case s.Oneshot && s.Ready.Kind != Spawned:
 		r.warn(r.offset(line), "says nothing for a oneshot, which is done when it has succeeded", "remove it")
 		s.Ready = Ready{}
-	case s.Ready.Kind == ReadyHealth && !health:
+	case s.Ready.Kind == Health && !health:
 		r.fail(r.offset(line), `is "health", but there is no [health]`, "")
 	}
 }

@@ -77,14 +77,14 @@ func readReady(r *reader, v value) {
 			r.fail(v.at, quote(v.text)+" names no descriptor; allowed: fd:3 to fd:1023", "0, 1 and 2 are standard input, output and error")
 			return
 		}
-		r.spec.Ready = Ready{ReadyFD, fd}
+		r.spec.Ready = Ready{FD, fd}
 		return
 	}
 	switch r.choice(v, allowed) {
 	case 2:
-		r.spec.Ready.Kind = ReadyHealth
+		r.spec.Ready.Kind = Health
 	case 3:
-		r.spec.Ready.Kind = ReadyNotify
+		r.spec.Ready.Kind = Notify
 	case 4:
 		r.fail(v.at, `"fd:N" wants a number for N`, `write ready = "fd:3"`)
 	}

@@ -161,30 +161,30 @@ func (p Policy) String() string { return word(policyWords[:], int(p)) }
 // ReadyKind is how a service says that it is ready.
 type ReadyKind uint8
 
-// Zero is ReadySpawned, the default.
+// Zero is Spawned, the default.
 const (
-	ReadySpawned ReadyKind = iota // when its program runs
-	ReadyHealth                   // when its health check first succeeds
-	ReadyNotify                   // by sd_notify(3)
-	ReadyFD                       // by a newline on a descriptor
+	Spawned ReadyKind = iota // when its program runs
+	Health                   // when its health check first succeeds
+	Notify                   // by sd_notify(3)
+	FD                       // by a newline on a descriptor
 )
 
 // Ready is when a service counts as ready. Its zero value: when it runs.
 type Ready struct {
 	Kind ReadyKind
-	FD   int // for ReadyFD: the descriptor in the service, from 3
+	FD   int // for FD: the descriptor in the service, from 3
 }
 
 // String returns it as service files spell it.
 func (r Ready) String() string {
-	if r.Kind == ReadyFD {
+	if r.Kind == FD {
 		return "fd:" + strconv.Itoa(r.FD)
 	}
 	return word(readyWords[:], int(r.Kind))
 }
 
 var (
-	readyWords  = [...]string{ReadySpawned: "spawned", ReadyHealth: "health", ReadyNotify: "notify", ReadyFD: "fd"}
+	readyWords  = [...]string{Spawned: "spawned", Health: "health", Notify: "notify", FD: "fd"}
 	statusWords = [...]string{Start: "start", Stop: "stop", Ignore: "ignore"}
 	classWords  = [...]string{User: "user", System: "system"}
 	policyWords = [...]string{OnFailure: "on-failure", Always: "always", Never: "never"}
