@@ -46,7 +46,7 @@ func (g *Graph) With(set []Node, remove []string) (*Graph, error) {
 	next.link()
 	next.judge()
 	for n := range next.why {
-		if next.why[n].is() && g.Refused(next.names[n]) == nil {
+		if next.why[n].is() && !g.marked(next.names[n]) {
 			return nil, next.refused(int32(n))
 		}
 	}

@@ -71,6 +71,7 @@ func (t *tarjan) follow(s *step) {
 		return
 	}
 	switch end := t.g.out.ends[i]; {
+	case !t.g.is(s.node) || !t.g.is(end): // a name alone closes no circle
 	case t.order[end] == 0:
 		t.enter(end)
 	case t.open[end]:

@@ -143,37 +143,27 @@ func (g *Graph) edges(name string, out bool) []Edge {
 }
 
 // Missing returns the edges to names that are no node, sorted by From, To and
-// Kind. Conflicts are not among them: what is not there cannot be in the way.
+// Kind. Unlike elsewhere they are as declared: From declares, To is missing, and
+// Kind may be Before. Conflicts are not among them: what is not there cannot be
+// in the way.
 func (g *Graph) Missing() []Edge {
 	if g == nil {
 		return nil
 	}
 	var missing []Edge
 	for i, e := range g.out.edges {
-		if e.Kind == Conflicts || g.is(g.out.ends[i]) {
-			continue
+		if e.Kind != Conflicts && !g.is(g.out.ends[i]) {
+			missing = append(missing, e)
 		}
-		missing = append(missing, e)
 	}
-	for n, name := range g.names { // "a before nope" is an edge from nope
-		if g.is(int32(n)) {
-			continue
+	for i, e := range g.in.edges {
+		if e.Declared == Before && !g.is(g.in.ends[i]) {
+			e.From, e.To, e.Kind, e.turned = e.To, e.From, Before, false
+			missing = append(missing, e)
 		}
-		missing = append(missing, declaredAgainst(g.Out(name))...)
 	}
 	slices.SortFunc(missing, compareEdges)
-	return slices.Compact(missing)
-}
-
-// declaredAgainst returns the edges that the node at their end declared.
-func declaredAgainst(edges []Edge) []Edge {
-	var turned []Edge
-	for _, e := range edges {
-		if e.turned && e.Kind != Conflicts {
-			turned = append(turned, e)
-		}
-	}
-	return turned
+	return missing
 }
 
 // number returns the number of a node.

@@ -33,6 +33,12 @@ func (g *Graph) Refused(name string) error {
 	return g.refused(n)
 }
 
+// marked tells whether name is refused, without looking for the path.
+func (g *Graph) marked(name string) bool {
+	n, ok := g.number(name)
+	return ok && g.why[n].is()
+}
+
 func (g *Graph) refused(n int32) error {
 	if g.why[n].cycle > 0 {
 		return &CycleError{Edges: g.searcher().circle(n, 0)}

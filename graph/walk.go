@@ -65,6 +65,9 @@ func (s *searcher) find(from, to int32, w walk) []Edge {
 
 // expand appends the nodes next to n that this round has not seen.
 func (s *searcher) expand(next []int32, n int32, w walk) []int32 {
+	if !s.g.is(n) {
+		return next // a missing name leads nowhere
+	}
 	edges, ends := s.g.out.of(n)
 	s.steps += len(edges)
 	for i := range edges {
