@@ -30,7 +30,7 @@ demo: build ## start zinit on testdata/demo and show what it does, until Ctrl-C
 test: ## run every ring; installs what a ring needs as root, else skips it loudly (never with CI=true)
 	@mkdir -p $(DIST) && rm -f $(ZINIT_SKIPPED)
 	-@sh testdata/setup.sh real vm container
-	@code=0; CGO_ENABLED=0 $(GO) test -tags $(TAGS) -count=1 -timeout 18m $(PACKAGES) || code=$$?; \
+	@code=0; CGO_ENABLED=0 $(GO) test -tags $(TAGS) -count=1 -parallel 6 -timeout 18m $(PACKAGES) || code=$$?; \
 	if [ -s $(ZINIT_SKIPPED) ]; then echo; echo "RINGS SKIPPED"; sort -u $(ZINIT_SKIPPED); fi; \
 	exit $$code
 

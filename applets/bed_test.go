@@ -70,6 +70,9 @@ func layBed(t failer, dir string) *bed {
 		"PATH=" + built + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"HOME=" + dir, "WIT=" + b.wit, "ZINIT_SOCKET=" + b.sock, "DIR=" + dir, "LC_ALL=C",
 	}
+	if underRace() { // the server's stderr is not ours to read
+		b.env = append(b.env, "GORACE=log_path="+filepath.Join(dir, "race"))
+	}
 	for _, d := range []string{"services", "targets"} {
 		if err := os.MkdirAll(filepath.Join(b.etc, d), 0o755); err != nil {
 			t.Fatalf("%v", err)
@@ -184,6 +187,11 @@ func (b *bed) end() error {
 	for _, p := range b.descendants() {
 		errs = append(errs, fmt.Errorf("left behind: pid %d %s", p.pid, p.cmdline()))
 		_ = syscall.Kill(p.pid, syscall.SIGKILL)
+	}
+	races, _ := filepath.Glob(filepath.Join(b.dir, "race.*"))
+	for _, name := range races {
+		text, _ := os.ReadFile(name)
+		errs = append(errs, fmt.Errorf("%s", text))
 	}
 	return errors.Join(errs...)
 }

@@ -119,7 +119,7 @@ func (x *box) furnish() error {
 			return err
 		}
 	}
-	for to, from := range map[string]string{"sbin/zinit": "zinit", "bin/wit": "wit"} {
+	for to, from := range map[string]string{"sbin/zinit": "zinit-static", "bin/wit": "wit"} {
 		if err := copyProgram(filepath.Join(x.Root, to), filepath.Join(built, from)); err != nil {
 			return err
 		}

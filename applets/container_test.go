@@ -102,7 +102,7 @@ func (e *engine) newContainer(t *testing.T, image string, services map[string]st
 	}
 	c := &container{engine: e, bed: &bed{t: t, dir: dir, wit: filepath.Join(dir, "wit.log"), said: &said{}}}
 	file := filepath.Join(dir, "image.tar")
-	args := []string{"-format", "tar", "-zinit", filepath.Join(built, "zinit"), "-o", file, "bin/wit=" + filepath.Join(built, "wit"), "w/"}
+	args := []string{"-format", "tar", "-zinit", filepath.Join(built, "zinit-static"), "-o", file, "bin/wit=" + filepath.Join(built, "wit"), "w/"}
 	for name, text := range services {
 		src := filepath.Join(dir, name+".toml")
 		if err := os.WriteFile(src, []byte(text), 0o644); err != nil {

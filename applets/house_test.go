@@ -102,10 +102,7 @@ func TestOnlyTheClientPaysForItsFlags(t *testing.T) {
 // The shipped binary, built as make build does: static, and small.
 func TestTheBinaryIsSmallAndStatic(t *testing.T) {
 	t.Parallel()
-	if os.Getenv("ZINIT_TEST_RACE") != "" {
-		t.Skip("built for the race detector")
-	}
-	file := filepath.Join(built, "zinit")
+	file := filepath.Join(built, "zinit-static")
 	st, err := os.Stat(file)
 	if err != nil {
 		t.Fatal(err)

@@ -16,7 +16,8 @@ import (
 )
 
 // built holds the directory of the programs under test, made once by
-// TestMain: zinit, wit, initramfs.
+// TestMain: zinit, zinit-static (for places
+// without a libc), wit, initramfs.
 var built string
 
 // patience stretches upper bounds on time: the race detector and a busy
@@ -54,10 +55,18 @@ func runAll(m *testing.M) (int, error) {
 	if err := os.Chmod(built, 0o755); err != nil {
 		return 0, err
 	}
-	if os.Getenv("ZINIT_TEST_RACE") != "" {
+	if underRace() {
 		patience = 5
 	}
-	if err := build("zinit", ".", os.Getenv("ZINIT_TEST_RACE") != ""); err != nil {
+	if err := build("zinit", ".", underRace()); err != nil {
+		return 0, err
+	}
+	if underRace() { // what has no libc needs the static one
+		err = build("zinit-static", ".", false)
+	} else {
+		err = os.Link(filepath.Join(built, "zinit"), filepath.Join(built, "zinit-static"))
+	}
+	if err != nil {
 		return 0, err
 	}
 	for _, tool := range []string{"wit", "initramfs"} {
@@ -67,6 +76,9 @@ func runAll(m *testing.M) (int, error) {
 	}
 	return m.Run(), nil
 }
+
+// underRace says whether zinit itself is built with the race detector.
+func underRace() bool { return os.Getenv("ZINIT_TEST_RACE") != "" }
 
 // build makes one program; with race it needs a C compiler and is not static.
 func build(name, pkg string, race bool) error {

@@ -43,7 +43,7 @@ requires = ["plain", "witness", "redis"]
 	for _, tool := range []string{"grep", "ls", "wc", "cat"} {
 		g.entries = append(g.entries, "bin/"+tool+"@busybox")
 	}
-	g.boot(filepath.Join(built, "zinit"))
+	g.boot(filepath.Join(built, "zinit-static"))
 	g.sees(`^START witness [0-9]+ [0-9]+ [0-9]+`)
 	g.sees(`^REDIS PONG`)
 	g.sees(`^END-OF-REPORT`)
@@ -68,7 +68,7 @@ func TestAMachineRebootsOnRequest(t *testing.T) {
 	g.file("/etc/zinit/services/witness.toml", "[service]\nexec = \"wit -f /dev/console\"\n")
 	g.file("/etc/zinit/services/again.toml",
 		"[service]\nexec = \"/sbin/reboot\"\noneshot = true\n[dependencies]\nrequires = [\"witness\"]\n")
-	g.boot(filepath.Join(built, "zinit"))
+	g.boot(filepath.Join(built, "zinit-static"))
 	g.sees(`^START witness`)
 	g.powersOff()
 	if text := g.console.String(); !strings.Contains(text, "reboot: Restarting system") || !strings.Contains(text, "EXIT witness") {
@@ -95,7 +95,7 @@ oneshot = true
 [dependencies]
 requires = ["witness"]
 `)
-	g.boot(filepath.Join(built, "zinit"))
+	g.boot(filepath.Join(built, "zinit-static"))
 	g.sees(`^SURVIVED`)
 	g.powersOff()
 	if n := strings.Count(g.console.String(), "START witness"); n != 1 {
