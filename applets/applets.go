@@ -4,6 +4,10 @@ package applets
 
 import "io"
 
+// Version is what this zinit calls itself. main sets it once, before any applet
+// runs.
+var Version = "dev"
+
 // Streams are the three standard streams of an applet, so that a test can
 // call one with buffers.
 type Streams struct {

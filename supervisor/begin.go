@@ -1,0 +1,381 @@
+package supervisor
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"zinit/supervisor/bus"
+	"zinit/supervisor/journal"
+	"zinit/supervisor/keeper"
+	"zinit/supervisor/spec"
+	"zinit/supervisor/state"
+)
+
+// New returns a supervisor that does nothing yet: give its Deliver to the
+// keeper's client, then call Begin, then Run.
+func New(opt Options, k Keeper, out Output) *Supervisor {
+	if opt.Now == nil {
+		opt.Now = monotonic
+	}
+	if opt.Wall == nil {
+		opt.Wall = func() int64 { return time.Now().UnixNano() }
+	}
+	if opt.Jitter == nil {
+		opt.Jitter = rand.Float64
+	}
+	return &Supervisor{opt: opt, keeper: k, logs: out, bus: &bus.Bus[Transition]{}, news: make(chan news, 4096),
+		ended: make(chan struct{}), services: map[string]*service{}, holding: map[string]int{}, started: opt.Wall()}
+}
+
+// Begin takes over where the last server stopped, or, when there was none,
+// loads the service files and starts what they say.
+func (s *Supervisor) Begin(w *keeper.Welcome) error {
+	s.generation, s.keeperPID = w.Generation, w.KeeperPID
+	if err := s.logs.Adopt(w.Held); err != nil {
+		s.say(LevelError, "cannot take over a log: %v", err)
+	}
+	if fds := w.Held["journal"]; len(fds) == 1 {
+		return s.takeOver(w, fds[0])
+	}
+	return s.boot()
+}
+
+// boot starts from the service files.
+func (s *Supervisor) boot() error {
+	j, err := journal.Create()
+	if err != nil {
+		return fmt.Errorf("cannot make the journal: %w", err)
+	}
+	s.mu.Lock()
+	s.journal = j
+	s.keeper.Hold("journal", j.FD())
+	s.mu.Unlock()
+	c := LoadConfig(s.opt.Roots, s.opt.Trust)
+	for _, p := range c.Problems {
+		level := LevelError
+		if p.Warning {
+			level = LevelWarn
+		}
+		s.say(level, "%s", strings.TrimSpace(p.Error()))
+	}
+	return s.decide("boot", func(t *turn) error {
+		s.install(c)
+		if err := t.holdSpecs(c); err != nil {
+			return err
+		}
+		svs, err := s.bootSet()
+		if err != nil {
+			return err
+		}
+		t.startAll(svs, true)
+		return nil
+	})
+}
+
+// install makes c the accepted configuration of a supervisor that has none.
+func (s *Supervisor) install(c *Config) {
+	s.config, s.graph = c, c.Graph
+	s.names = slices.Clone(c.Names)
+	for _, name := range c.Names {
+		sp := c.Specs[name]
+		s.services[name] = &service{name: name, spec: sp, cur: sp, rt: state.Service{State: state.Inactive}}
+		s.logs.Configure(name, sp.BufferBytes)
+	}
+	for _, name := range s.names {
+		s.recount(s.services[name])
+	}
+}
+
+// bootSet is what a boot starts: everything with status start, or the one
+// target that was asked for.
+func (s *Supervisor) bootSet() ([]*service, error) {
+	if s.opt.Target != "" {
+		sv := s.services[s.opt.Target]
+		if sv == nil {
+			return nil, notFound(s.opt.Target)
+		}
+		return []*service{sv}, nil
+	}
+	var svs []*service
+	for _, name := range s.names {
+		if sv := s.services[name]; sv.spec.Status == spec.Start {
+			svs = append(svs, sv)
+		}
+	}
+	return svs, nil
+}
+
+// takeOver continues what the last server did: the journal says what was
+// decided, the keeper what has happened since.
+func (s *Supervisor) takeOver(w *keeper.Welcome, fd int) error {
+	j, frames, err := journal.Open(fd)
+	if err != nil {
+		return fmt.Errorf("cannot read the journal: %w", err)
+	}
+	m := readFrames(frames)
+	c := s.acceptedConfig(w, m.specs)
+	s.mu.Lock()
+	s.journal, s.seq, s.specsHeld = j, m.seq, m.specs
+	s.install(c)
+	s.restore(m)
+	s.mu.Unlock()
+	s.attachAll(w)
+	err = s.decide(fmt.Sprintf("takeover by server %d", w.Generation), func(t *turn) error {
+		children := map[string]keeper.Child{}
+		for _, ch := range w.Children {
+			t.strange(ch)
+			if sv := s.services[ch.Tag]; sv != nil && sv.rt.Run == ch.Run {
+				children[ch.Tag] = ch
+			}
+		}
+		for _, name := range s.names {
+			ch, ok := children[name]
+			t.reconcile(s.services[name], ch, ok)
+		}
+		return nil
+	})
+	s.mu.Lock()
+	for _, name := range s.names {
+		s.arm(s.services[name])
+	}
+	s.endIfStopped()
+	s.mu.Unlock()
+	s.dropUnknown(w, m.specs)
+	for _, a := range w.Asked {
+		s.first = append(s.first, news{event: keeper.Event{Kind: keeper.Asked, Ask: a}})
+	}
+	s.say(LevelInfo, "server %d took over (pid %d)", w.Generation, unix.Getpid())
+	return err
+}
+
+// memory is what the frames of a journal add up to.
+type memory struct {
+	services map[string][]byte // the last value of each
+	specs    uint64
+	seq      uint64
+	how      string
+	by       int64
+}
+
+func readFrames(frames [][]byte) memory {
+	m := memory{services: map[string][]byte{}}
+	for _, f := range frames {
+		for d := journal.NewDecoder(f); d.Next(); {
+			switch d.ID() {
+			case frameService:
+				name := fieldsOf(d.Bytes())[1].String()
+				m.services[name] = d.Bytes()
+			case frameForget:
+				delete(m.services, d.String())
+			case frameSpecs:
+				m.specs = d.Uint()
+			case frameSeq:
+				m.seq = d.Uint()
+			case frameEnding:
+				m.how = d.String()
+			case frameEndBy:
+				m.by = d.Int()
+			}
+		}
+	}
+	return m
+}
+
+// acceptedConfig reads the definitions that the journal names. Without them
+// the files are read again.
+func (s *Supervisor) acceptedConfig(w *keeper.Welcome, n uint64) *Config {
+	if fds := w.Held[specsName(n)]; len(fds) == 1 {
+		if src, err := readMemfd(fds[0]); err == nil {
+			unix.Close(fds[0])
+			return decodeSpecs(src)
+		}
+	}
+	s.say(LevelError, "the accepted definitions are lost; reading the service files again")
+	return LoadConfig(s.opt.Roots, s.opt.Trust)
+}
+
+// restore gives every service the value that the journal has for it.
+func (s *Supervisor) restore(m memory) {
+	for name, payload := range m.services {
+		_, rt, extra, err := decodeService(payload)
+		if err != nil || rt.State == 0 {
+			s.say(LevelError, "%s: its record in the journal is damaged; it begins as inactive", name)
+			continue
+		}
+		sv := s.services[name]
+		if sv == nil {
+			continue
+		}
+		sv.rt, sv.extra = rt, extra
+	}
+	if m.how != "" {
+		s.ending = &ending{how: m.how, since: s.opt.Now(), by: m.by, scale: 1}
+	}
+	for _, name := range s.names {
+		s.recount(s.services[name])
+		if s.services[name].rt.Alive() {
+			s.alive++
+		}
+	}
+}
+
+// attachAll gives the read ends of every run's pipes to the rooms that read
+// them.
+func (s *Supervisor) attachAll(w *keeper.Welcome) {
+	for held, fds := range w.Held {
+		name, run, ok := parsePipe(held)
+		if ok && len(fds) == 1 {
+			s.attach(name, run, held, fds[0])
+		}
+	}
+}
+
+// parsePipe splits "pipe/NAME/RUN/out".
+func parsePipe(held string) (name string, run uint64, ok bool) {
+	parts := strings.Split(held, "/")
+	if len(parts) != 4 || parts[0] != "pipe" {
+		return "", 0, false
+	}
+	_, err := fmt.Sscan(parts[2], &run)
+	return parts[1], run, err == nil
+}
+
+func pipeEnd(held string) string { return held[strings.LastIndexByte(held, '/')+1:] }
+
+// dropUnknown drops definitions that no frame names.
+func (s *Supervisor) dropUnknown(w *keeper.Welcome, specs uint64) {
+	for held := range w.Held {
+		if strings.HasPrefix(held, "specs/") && held != specsName(specs) {
+			s.keeper.Drop(held)
+		}
+	}
+}
+
+// strange deals with a child that no value of ours names: of an earlier run,
+// whose end nobody needs, or of a service that is no more.
+func (t *turn) strange(ch keeper.Child) {
+	s := t.s
+	sv := s.services[ch.Tag]
+	if sv != nil && sv.rt.Run == ch.Run {
+		return
+	}
+	switch ch.Phase {
+	case keeper.Exited, keeper.Gone, keeper.Failed:
+		t.act(func() {
+			if ch.Phase == keeper.Gone {
+				s.keeper.Ack(keeper.Exited, ch.Tag, ch.Run)
+			}
+			s.keeper.Ack(ch.Phase, ch.Tag, ch.Run)
+		})
+		return
+	}
+	if sv != nil && !sv.rt.Live && ch.Run > sv.rt.Run {
+		next := sv.rt // the journal was lost: what lives is the truth
+		next.State, next.Wanted, next.Live, next.Run, next.Pid = state.Running, true, true, ch.Run, ch.Pid
+		next.ReadyAt, next.Since, next.SinceMono, next.SigSeq = t.mono, t.wall, t.mono, ch.Seq
+		t.touch(sv)
+		t.set(sv, next)
+		return
+	}
+	s.say(LevelWarn, "pid %d (run %d of %s) belongs to no service; ending it", ch.Pid, ch.Run, ch.Tag)
+	t.act(func() {
+		s.keeper.Signal(keeper.Signal{Tag: ch.Tag, Run: ch.Run, Seq: ch.Seq + 1, Sig: unix.SIGKILL, ToGroup: true})
+	})
+}
+
+// reconcile compares what was decided of sv with what the keeper has. Effects
+// are repeatable: what was ordered is ordered again, with the same key.
+func (t *turn) reconcile(sv *service, ch keeper.Child, found bool) {
+	rt := &sv.rt
+	if sv.spec.Target || !(rt.Live || rt.Left || rt.State == state.Stopping) {
+		t.look(sv)
+		return
+	}
+	if !found {
+		t.reconcileAbsent(sv)
+		return
+	}
+	if rt.Pid != ch.Pid && ch.Phase != keeper.Failed {
+		next := *rt
+		next.Pid = ch.Pid
+		t.touch(sv)
+		t.set(sv, next)
+	}
+	switch ch.Phase {
+	case keeper.Failed:
+		t.later(keeper.Event{Kind: keeper.Failed, Tag: ch.Tag, Run: ch.Run, Step: ch.Step, Errno: ch.Errno})
+	case keeper.Exited, keeper.Gone:
+		t.later(keeper.Event{Kind: keeper.Exited, Tag: ch.Tag, Run: ch.Run, Pid: ch.Pid, Status: ch.Status, AtNS: ch.AtNS})
+		if ch.Phase == keeper.Gone {
+			t.later(keeper.Event{Kind: keeper.Gone, Tag: ch.Tag, Run: ch.Run})
+		}
+	case keeper.Execed:
+		t.execed(sv)
+	}
+	if rt.State == state.Stopping {
+		t.signalAgain(sv)
+	}
+}
+
+// later queues a fact of the welcome as if it had been told just now.
+func (t *turn) later(ev keeper.Event) {
+	t.act(func() { t.s.first = append(t.s.first, news{event: ev}) })
+}
+
+// reconcileAbsent is a run that the keeper does not have: its order was never
+// sent, or all of its facts were acknowledged.
+func (t *turn) reconcileAbsent(sv *service) {
+	rt := &sv.rt
+	switch {
+	case rt.State == state.Starting && rt.Pid == 0:
+		run := rt.Run
+		t.act(func() { t.s.spawn(sv, run) })
+	case rt.State == state.Stopping, !rt.Live:
+		t.goneBy(sv)
+	default:
+		next := *rt
+		next.Live, next.Pid, next.Failure = false, 0, state.Failure{Kind: state.Lost}
+		t.touch(sv)
+		t.set(sv, next)
+		t.apply(sv, state.ExitedFinal, "lost")
+	}
+}
+
+// signalAgain repeats the signals of a stop; the keeper does not act twice on
+// a number.
+func (t *turn) signalAgain(sv *service) {
+	rt := sv.rt
+	again := func(seq uint64, sig unix.Signal) {
+		t.act(func() {
+			t.s.keeper.Signal(keeper.Signal{Tag: sv.name, Run: rt.Run, Seq: seq, Sig: sig, ToGroup: true})
+		})
+	}
+	switch {
+	case rt.Killed, sv.cur.StopSignal == unix.SIGKILL:
+		again(rt.SigSeq, unix.SIGKILL)
+	case rt.SigSeq >= 2:
+		again(rt.SigSeq-1, sv.cur.StopSignal)
+		again(rt.SigSeq, unix.SIGCONT)
+	}
+}
+
+// onLost is the end of the keeper, in user mode: nobody reaps any more, so
+// everything is told to stop, directly.
+func (s *Supervisor) onLost() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, sv := range s.services {
+		if sv.rt.Live && sv.rt.Pid > 1 {
+			unix.Kill(-sv.rt.Pid, unix.SIGTERM)
+			unix.Kill(-sv.rt.Pid, unix.SIGCONT)
+		}
+	}
+	if s.ending == nil || !s.ending.over {
+		close(s.ended)
+	}
+}

@@ -1,0 +1,209 @@
+package supervisor
+
+import (
+	"fmt"
+	"time"
+
+	"zinit/supervisor/keeper"
+	"zinit/supervisor/logs"
+	"zinit/supervisor/spec"
+	"zinit/supervisor/state"
+)
+
+// take turns one piece of news into a decision.
+func (s *Supervisor) take(n news) {
+	if n.call != nil {
+		n.call()
+		return
+	}
+	ev := n.event
+	switch ev.Kind {
+	case keeper.Spawned:
+		s.onSpawned(ev)
+	case keeper.Execed:
+		s.onRun(ev, "exec done", func(t *turn, sv *service) { t.execed(sv) })
+	case keeper.Failed:
+		s.onFailed(ev)
+	case keeper.Busy:
+		time.AfterFunc(100*time.Millisecond, func() { s.later(func() { s.spawnAgain(ev.Tag, ev.Run) }) })
+	case keeper.Exited:
+		s.onExited(ev)
+	case keeper.Gone:
+		s.onRun(ev, "nothing of it is left", func(t *turn, sv *service) { t.goneBy(sv) })
+	case keeper.Asked:
+		s.onAsked(ev)
+	case keeper.Lost:
+		s.onLost()
+	}
+}
+
+// onRun decides about the run that ev belongs to. News of an earlier run, or of
+// a service that is no more, touch nobody. The keeper is told that it may
+// forget the fact once the frame is written; when it could not be written the
+// fact comes again.
+func (s *Supervisor) onRun(ev keeper.Event, cause string, f func(*turn, *service)) {
+	err := s.decide(cause, func(t *turn) error {
+		if sv := s.services[ev.Tag]; sv != nil && sv.rt.Run == ev.Run {
+			f(t, sv)
+		}
+		if ev.Kind == keeper.Exited || ev.Kind == keeper.Failed || ev.Kind == keeper.Gone {
+			t.act(func() { s.keeper.Ack(ev.Kind, ev.Tag, ev.Run) })
+		}
+		return nil
+	})
+	if err != nil {
+		s.say(LevelError, "cannot record %q of %q: %v; trying again in 1 s", cause, ev.Tag, err)
+		time.AfterFunc(time.Second, func() { s.later(func() { s.take(news{event: ev}) }) })
+	}
+}
+
+// onSpawned notes the pid, which the keeper also tells a successor, and takes
+// over the read ends of the run's pipes.
+func (s *Supervisor) onSpawned(ev keeper.Event) {
+	s.mu.Lock()
+	sv := s.services[ev.Tag]
+	ours := sv != nil && sv.rt.Run == ev.Run
+	if ours {
+		sv.rt.Pid = ev.Pid
+	}
+	s.mu.Unlock()
+	for _, f := range ev.FDs {
+		s.attach(ev.Tag, ev.Run, f.Name, f.FD)
+	}
+}
+
+// attach gives the read end of a pipe to the room that reads it.
+func (s *Supervisor) attach(name string, run uint64, held string, fd int) {
+	switch pipeEnd(held) {
+	case "out":
+		s.logs.Attach(name, run, logs.Stdout, fd, held)
+	case "err":
+		s.logs.Attach(name, run, logs.Stderr, fd, held)
+	case "ready":
+		s.logs.WatchReady(fd, held, func() { s.later(func() { s.ready(name, run) }) })
+	}
+}
+
+// ready is a newline on the readiness descriptor of a run.
+func (s *Supervisor) ready(name string, run uint64) {
+	held := fmt.Sprintf("pipe/%s/%d/ready", name, run)
+	s.onRun(keeper.Event{Tag: name, Run: run}, "said it is ready", func(t *turn, sv *service) {
+		if sv.rt.State == state.Starting {
+			t.apply(sv, state.Ready, "")
+		}
+		t.act(func() { s.logs.Unwatch(held) })
+	})
+}
+
+// execed is the end of a successful exec, which for many is readiness.
+func (t *turn) execed(sv *service) {
+	if sv.rt.State == state.Starting && !sv.cur.Oneshot && sv.cur.Ready.Kind == spec.Spawned {
+		t.apply(sv, state.Ready, "")
+	}
+}
+
+func (s *Supervisor) onFailed(ev keeper.Event) {
+	s.onRun(ev, "cannot be started", func(t *turn, sv *service) { t.failed(sv, spawnText(sv.cur, ev.Step, ev.Errno)) })
+}
+
+// failed is a run that could not be started.
+func (t *turn) failed(sv *service, text string) {
+	sv.preparing = false
+	next, ev := state.ClassifySpawn(sv.rt, text, sv.rules(), t.mono)
+	t.touch(sv)
+	t.set(sv, next)
+	t.apply(sv, ev, "")
+}
+
+func (s *Supervisor) onExited(ev keeper.Event) {
+	s.lastWords(ev)
+	exit := exitOf(ev, s.opt.Wall()-(s.opt.Now()-ev.AtNS))
+	s.onRun(ev, exitText(exit), func(t *turn, sv *service) { t.exited(sv, exit) })
+}
+
+// lastWordsBy bounds the wait for a store that is new.
+const lastWordsBy = 100 * time.Millisecond
+
+// lastWords moves what a run has printed before its end is told.
+func (s *Supervisor) lastWords(ev keeper.Event) {
+	moved := s.logs.Drain(ev.Tag, ev.Run)
+	select {
+	case <-moved:
+		return
+	default:
+	}
+	select {
+	case <-moved:
+	case <-time.After(lastWordsBy):
+	}
+}
+
+func exitOf(ev keeper.Event, wall int64) state.Exit {
+	e := state.Exit{Run: ev.Run, Pid: ev.Pid, Wall: wall}
+	if ev.Status.Signaled() {
+		e.Signal, e.Core = int(ev.Status.Signal()), ev.Status.CoreDump()
+	} else {
+		e.Code = ev.Status.ExitStatus()
+	}
+	return e
+}
+
+// exited is the end of the main process of the latest run.
+func (t *turn) exited(sv *service, e state.Exit) {
+	if !sv.rt.Live {
+		return
+	}
+	was := sv.rt
+	next, ev := state.ClassifyExit(sv.rt, e, sv.rules(), t.mono)
+	if ev != state.Ended {
+		next.LeftBy = t.mono + t.s.stopTimeout(sv)
+	}
+	t.touch(sv)
+	t.set(sv, next)
+	t.apply(sv, ev, "")
+	if was.Queued && was.Again && t.s.ending == nil { // it went before it was told to
+		t.apply(sv, t.held(sv, state.StartFree, state.StartHeld), "")
+	}
+}
+
+// goneBy is the end of the last process of the latest run.
+func (t *turn) goneBy(sv *service) {
+	clear := sv.rt
+	clear.Left = false
+	if sv.rt.Live && sv.rt.State != state.Stopping && !sv.spec.Target {
+		return // its own end is still to be told
+	}
+	held := sv.need > 0 || sv.order > 0 || sv.clash > 0 || t.s.ending != nil
+	next, ev := state.ClassifyGone(sv.rt, sv.rules(), t.mono, held)
+	t.touch(sv)
+	t.set(sv, next)
+	t.apply(sv, ev, "")
+}
+
+// onAsked is a signal from outside, or a request that the keeper passes on.
+func (s *Supervisor) onAsked(ev keeper.Event) {
+	by := Cause{Kind: "signal", Text: "signal to PID " + fmt.Sprint(s.keeperPID)}
+	switch ev.Ask.What {
+	case keeper.Reload:
+		if _, err := s.Reload(by, false); err != nil {
+			s.say(LevelError, "%v", err)
+		}
+	case keeper.Stop, keeper.PowerOff, keeper.Reboot, keeper.Halt:
+		if err := s.Shutdown(shutdownWord(ev.Ask.What), by); err != nil {
+			s.say(LevelError, "%v", err)
+		}
+	}
+	s.keeper.AckAsk(ev.Ask)
+}
+
+// exitText says how a run ended: "exit 1", "signal SEGV (core dumped)".
+func exitText(e state.Exit) string {
+	if e.Signal == 0 {
+		return fmt.Sprintf("exit %d", e.Code)
+	}
+	text := "signal " + signalName(e.Signal)
+	if e.Core {
+		text += " (core dumped)"
+	}
+	return text
+}

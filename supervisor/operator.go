@@ -1,0 +1,276 @@
+package supervisor
+
+import (
+	"fmt"
+	"slices"
+	"syscall"
+
+	"zinit/graph"
+	"zinit/supervisor/keeper"
+	"zinit/supervisor/spec"
+	"zinit/supervisor/state"
+)
+
+// Cause is who asked.
+type Cause struct {
+	Kind string // operator, boot, signal, reload
+	UID  uint32
+	PID  int
+	Text string // what was asked, e.g. "start"
+}
+
+// String is the cause as it is shown: "start by uid 0, pid 812".
+func (c Cause) String() string {
+	if c.Kind == "operator" {
+		return fmt.Sprintf("%s by uid %d, pid %d", c.Text, c.UID, c.PID)
+	}
+	if c.Text != "" {
+		return c.Text
+	}
+	return c.Kind
+}
+
+// StartOptions say how to start.
+type StartOptions struct {
+	NoDeps bool // wait for what it needs without starting it
+}
+
+// StopOptions say how to stop or restart.
+type StopOptions struct {
+	NoDeps bool // refuse when something alive needs it
+	DryRun bool // only tell what would stop
+}
+
+// Start makes services wanted, with what they need, and starts them. It returns
+// when that is decided; AwaitStart tells what becomes of it.
+func (s *Supervisor) Start(names []string, by Cause, o StartOptions) error {
+	by.Text = "start"
+	return s.decide(by.String(), func(t *turn) error {
+		svs, err := t.find(names)
+		if err != nil {
+			return err
+		}
+		if s.ending != nil {
+			return shuttingDown(names[0])
+		}
+		for _, sv := range svs {
+			if err := s.graph.Refused(sv.name); err != nil {
+				return refuse(Cyclic, sv.name, "break the cycle in one of the files, then zinit reload", "cannot start %q: %v", sv.name, err)
+			}
+			t.stopRivals(sv)
+		}
+		t.startAll(svs, !o.NoDeps)
+		return nil
+	})
+}
+
+func shuttingDown(name string) *Error {
+	return refuse(ShuttingDown, name, "", "cannot start %q: zinit is shutting down", name)
+}
+
+// find looks names up; one that is unknown refuses the whole request.
+func (t *turn) find(names []string) ([]*service, error) {
+	var svs []*service
+	for _, n := range names {
+		sv := t.s.services[n]
+		if sv == nil || sv.removed {
+			return nil, notFound(n)
+		}
+		svs = append(svs, sv)
+	}
+	return svs, nil
+}
+
+// startAll makes svs wanted, pulls in what they need, and starts them. All are
+// made wanted before the first is started, so that each sees who else comes.
+func (t *turn) startAll(svs []*service, pullIn bool) {
+	seen := map[*service]bool{}
+	var all []*service
+	queue := slices.Clone(svs)
+	why := map[*service]string{}
+	for len(queue) > 0 {
+		sv := queue[0]
+		queue = queue[1:]
+		if seen[sv] {
+			continue
+		}
+		seen[sv] = true
+		all = append(all, sv)
+		if !pullIn {
+			continue
+		}
+		for _, e := range t.s.graph.Out(sv.name) {
+			d := t.s.services[e.To]
+			if d == nil || seen[d] || (!needs(e.Kind) && e.Kind != graph.Wants) || d.spec.Status == spec.Ignore || t.s.settledUp(d) {
+				continue
+			}
+			why[d] = "needed by " + sv.name
+			queue = append(queue, d)
+		}
+	}
+	t.want(all, why)
+	for _, sv := range all {
+		t.start(sv)
+	}
+}
+
+// settledUp reports whether d is up, or on its way, or done: a pull-in leaves
+// it alone.
+func (s *Supervisor) settledUp(d *service) bool {
+	return d.rt.Wanted && (d.rt.State == state.Running || d.rt.State == state.Starting) && !d.rt.Queued ||
+		d.rt.Satisfies(d.spec.Oneshot)
+}
+
+func (t *turn) want(all []*service, why map[*service]string) {
+	for _, sv := range all {
+		next := sv.rt
+		next.Wanted, next.Starter = true, t.cause
+		if next.Queued && !next.Again { // a stop that was not told yet is taken back
+			next.Queued = false
+		}
+		if w := why[sv]; w != "" {
+			next.Starter = w
+		}
+		t.touch(sv)
+		t.set(sv, next)
+	}
+}
+
+// start gives sv the event of an operator's or a dependent's start.
+func (t *turn) start(sv *service) {
+	ev := t.held(sv, state.StartFree, state.StartHeld)
+	t.apply(sv, ev, sv.rt.Starter)
+}
+
+// stopRivals stops what conflicts with a service that an operator starts.
+func (t *turn) stopRivals(sv *service) {
+	for _, e := range t.s.graph.Out(sv.name) {
+		other := t.s.services[e.To]
+		if e.Kind == graph.Conflicts && other != nil && (other.rt.Alive() || other.rt.Wanted) {
+			t.takeDown(t.withUsers([]*service{other}), false)
+		}
+	}
+}
+
+// withUsers returns svs and all that need them, alive or wanted, in the order
+// in which they were found.
+func (t *turn) withUsers(svs []*service) []*service {
+	seen := map[*service]bool{}
+	var all []*service
+	queue := slices.Clone(svs)
+	for len(queue) > 0 {
+		sv := queue[0]
+		queue = queue[1:]
+		if seen[sv] {
+			continue
+		}
+		seen[sv] = true
+		all = append(all, sv)
+		for _, e := range t.s.graph.In(sv.name) {
+			if d := t.s.services[e.From]; d != nil && needs(e.Kind) && (d.rt.Alive() || d.rt.Wanted) {
+				queue = append(queue, d)
+			}
+		}
+	}
+	return all
+}
+
+// takeDown stops services, each after those that need it; again says that they
+// come back.
+func (t *turn) takeDown(all []*service, again bool) {
+	for _, sv := range all {
+		next := sv.rt
+		next.Wanted = again
+		if next.Alive() && next.State != state.Stopping {
+			next.Queued, next.Again, next.RetryAt = true, again, 0
+		}
+		t.touch(sv)
+		t.set(sv, next)
+	}
+	for _, sv := range all {
+		switch {
+		case sv.rt.Queued:
+			t.look(sv)
+		case !again:
+			t.apply(sv, state.Stop, "")
+		case sv.rt.State == state.Stopping:
+			t.apply(sv, state.Restart, "")
+		}
+	}
+}
+
+// Stop stops services, those that need them first. also names what goes with
+// the ones asked for.
+func (s *Supervisor) Stop(names []string, by Cause, o StopOptions) (also []string, err error) {
+	by.Text = "stop"
+	return s.takeDownByName(names, by, o, false)
+}
+
+// Restart stops services and those that need them, and starts them again. What
+// is not running is started. also names what goes with the ones asked for.
+func (s *Supervisor) Restart(names []string, by Cause, o StopOptions) (also []string, err error) {
+	by.Text = "restart"
+	return s.takeDownByName(names, by, o, true)
+}
+
+// takeDownByName decides a stop or a restart; it returns the names of those
+// that go with the ones asked for.
+func (s *Supervisor) takeDownByName(names []string, by Cause, o StopOptions, again bool) (also []string, err error) {
+	err = s.decide(by.String(), func(t *turn) error {
+		svs, err := t.find(names)
+		if err != nil {
+			return err
+		}
+		if again && s.ending != nil {
+			return shuttingDown(names[0])
+		}
+		all := t.withUsers(svs)
+		for _, sv := range all {
+			if !slices.Contains(names, sv.name) && sv.rt.Alive() {
+				also = append(also, sv.name)
+			}
+		}
+		if o.NoDeps && len(also) > 0 {
+			return refuse(Refused, names[0], "leave out --no-deps to stop them too", "cannot stop %q alone: needed by %s", names[0], joinNames(also))
+		}
+		if o.DryRun {
+			return nil
+		}
+		if !again {
+			t.takeDown(all, false)
+			return nil
+		}
+		t.takeDown(slices.DeleteFunc(all, func(sv *service) bool { return !sv.rt.Alive() }), true)
+		var idle []*service
+		for _, sv := range svs {
+			if !sv.rt.Alive() {
+				idle = append(idle, sv)
+			}
+		}
+		t.startAll(idle, true)
+		return nil
+	})
+	return also, err
+}
+
+// Kill sends a signal to the processes of a service; nothing else is decided.
+func (s *Supervisor) Kill(name string, sig syscall.Signal, by Cause) error {
+	by.Text = "kill -s " + signalName(int(sig))
+	return s.decide(by.String(), func(t *turn) error {
+		sv := s.services[name]
+		if sv == nil {
+			return notFound(name)
+		}
+		if !sv.rt.Live || sv.rt.Pid == 0 {
+			return refuse(NotRunning, name, "", "service not running: %s", name)
+		}
+		t.touch(sv)
+		next := sv.rt
+		next.SigSeq++
+		order := keeper.Signal{Tag: name, Run: next.Run, Seq: next.SigSeq, Sig: sig, ToGroup: true}
+		t.set(sv, next)
+		t.act(func() { s.keeper.Signal(order) })
+		s.say(LevelInfo, "%s: signal %s sent (%s)", name, signalName(int(sig)), by)
+		return nil
+	})
+}

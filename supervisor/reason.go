@@ -1,0 +1,210 @@
+package supervisor
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"zinit/graph"
+	"zinit/supervisor/state"
+)
+
+// blocker is one thing that keeps a service from starting.
+type blocker struct {
+	name     string // the other service, or what it is
+	text     string // "db (starting)"
+	stranded bool   // it will not end by itself: nobody wants the other up, or down
+}
+
+// blockers lists, in the order of the edges, all that keeps sv down. It is
+// empty exactly when the service is free to start.
+func (s *Supervisor) blockers(sv *service) []blocker {
+	var list []blocker
+	for _, e := range s.graph.Out(sv.name) {
+		other := s.services[e.To]
+		if other == nil {
+			if needs(e.Kind) {
+				list = append(list, blocker{e.To, fmt.Sprintf("%s (missing)", e.To), false})
+			}
+			continue
+		}
+		var tl tally
+		st := s.standing(other, &other.rt)
+		tl.count(e.Kind, st, 1)
+		if tl.need+tl.order+tl.clash == 0 {
+			continue
+		}
+		b := blocker{name: e.To, text: fmt.Sprintf("%s (%s)", e.To, other.rt.State)}
+		switch {
+		case e.Kind == graph.Conflicts:
+			b.text = fmt.Sprintf("conflict with %s (%s)", e.To, other.rt.State)
+			b.stranded = other.rt.Wanted
+		default:
+			b.stranded = !other.rt.Wanted
+		}
+		list = append(list, b)
+	}
+	if err := s.graph.Refused(sv.name); err != nil {
+		list = append(list, blocker{sv.name, firstLine(err.Error()), false})
+	}
+	if sv.rt.Left {
+		list = append(list, blocker{sv.name, fmt.Sprintf("processes left by run %d", sv.rt.Last.Run), false})
+	}
+	return list
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}
+
+// reason says in one line why sv is not as wanted; "" when it is.
+func (s *Supervisor) reason(sv *service) string {
+	rt := &sv.rt
+	switch rt.State {
+	case state.Blocked:
+		return "waits for " + joinBlockers(s.blockers(sv))
+	case state.Starting:
+		if sv.spec.Oneshot {
+			return ""
+		}
+		return "not ready yet"
+	case state.Running:
+		return s.runningReason(sv)
+	case state.Stopping:
+		return s.stoppingReason(sv)
+	case state.Failed:
+		return failureText(sv) + s.nextText(sv)
+	case state.Exited:
+		if rt.Last.Killed && rt.Last.Run == rt.Run {
+			return "killed after its stop timeout" + s.nextText(sv)
+		}
+		if rt.Wanted && !sv.spec.Oneshot && !sv.spec.Target {
+			return fmt.Sprintf("ended by itself: %s", exitText(rt.Last)) + s.nextText(sv)
+		}
+	}
+	return ""
+}
+
+func (s *Supervisor) runningReason(sv *service) string {
+	if sv.rt.Queued {
+		return "is stopped after those that need it"
+	}
+	if sv.need == 0 {
+		return ""
+	}
+	for _, e := range s.graph.Out(sv.name) {
+		other := s.services[e.To]
+		if needs(e.Kind) && (other == nil || !other.rt.Satisfies(other.spec.Oneshot)) {
+			if other == nil {
+				return fmt.Sprintf("warning: %s, which it requires, is missing", e.To)
+			}
+			return fmt.Sprintf("warning: %s, which it requires, is %s", e.To, other.rt.State)
+		}
+	}
+	return ""
+}
+
+func (s *Supervisor) stoppingReason(sv *service) string {
+	rt := &sv.rt
+	text := "own stop in progress"
+	switch {
+	case rt.Stuck:
+		return fmt.Sprintf("still present after SIGKILL: pid %d, kernel state %s", rt.Pid, kernelState(rt.Pid))
+	case rt.Killed:
+		text = "SIGKILL sent after its stop timeout"
+	case rt.StopBy != 0:
+		text += fmt.Sprintf(", SIGKILL in %s", short(rt.StopBy-s.opt.Now()))
+	}
+	if rt.Again {
+		text += ", starts again when gone"
+	}
+	return text
+}
+
+func joinBlockers(list []blocker) string {
+	if len(list) == 0 {
+		return "nothing"
+	}
+	var texts []string
+	for _, b := range list {
+		texts = append(texts, b.text)
+	}
+	if len(texts) > 4 {
+		texts = append(texts[:4], fmt.Sprintf("%d more", len(list)-4))
+	}
+	return strings.Join(texts, ", ")
+}
+
+// failureText says why a service failed.
+func failureText(sv *service) string {
+	f := sv.rt.Failure
+	switch f.Kind {
+	case state.ExitCode, state.Signal:
+		text := exitText(sv.rt.Last)
+		if f.Early {
+			text += ", before it was ready"
+		}
+		return text
+	case state.StartTimedOut:
+		return fmt.Sprintf("not ready within %s", sv.spec.StartTimeout)
+	case state.DependencyFailed:
+		return fmt.Sprintf("dependency %s cannot come up", f.Text)
+	case state.MissingDependency:
+		return fmt.Sprintf("requires %s, which does not exist", f.Text)
+	case state.Lost:
+		return "its process was gone when the server came back"
+	}
+	return firstLine(f.Text)
+}
+
+// nextText says when the next attempt comes, or that none does.
+func (s *Supervisor) nextText(sv *service) string {
+	rt, most := &sv.rt, sv.spec.MaxRestarts
+	switch {
+	case rt.RetryAt != 0 && most > 0:
+		return fmt.Sprintf("; restart %d of %d in %s", rt.Attempts, most, short(rt.RetryAt-s.opt.Now()))
+	case rt.RetryAt != 0:
+		return fmt.Sprintf("; restart %d in %s", rt.Attempts, short(rt.RetryAt-s.opt.Now()))
+	case rt.Wanted && most > 0 && rt.Attempts >= most:
+		return fmt.Sprintf("; gave up after %d restarts (max_restarts)", rt.Attempts)
+	}
+	return ""
+}
+
+// short renders nanoseconds for people: "4s", "350ms".
+func short(ns int64) string {
+	d := time.Duration(max(ns, 0))
+	if d < time.Second {
+		return d.Round(time.Millisecond).String()
+	}
+	return d.Round(time.Second).String()
+}
+
+// kernelState is the state letter of a process, from /proc/PID/stat.
+func kernelState(pid int) string {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return "unknown"
+	}
+	if i := strings.LastIndexByte(string(b), ')'); i >= 0 && i+2 < len(b) {
+		return string(b[i+2])
+	}
+	return "unknown"
+}
+
+// signalName names a signal without its SIG: "TERM", "RTMIN+3".
+func signalName(n int) string {
+	if name := unix.SignalName(unix.Signal(n)); name != "" {
+		return strings.TrimPrefix(name, "SIG")
+	}
+	if n >= 34 && n <= 64 {
+		return fmt.Sprintf("RTMIN+%d", n-34)
+	}
+	return fmt.Sprint(n)
+}
+
+func symbolOf(name string) string { return state.Parse(name).Symbol() }

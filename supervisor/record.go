@@ -1,0 +1,389 @@
+package supervisor
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"zinit/supervisor/journal"
+	"zinit/supervisor/keeper"
+	"zinit/supervisor/spec"
+	"zinit/supervisor/state"
+)
+
+// The fields of a frame. Numbers are never used again for something else.
+const (
+	frameService = 1 // a service: its fields below
+	frameForget  = 2 // the name of a service that is no more
+	frameSpecs   = 3 // N of "specs/N", the accepted definitions
+	frameSeq     = 4 // number of the last transition
+	frameEnding  = 5 // a shutdown in progress: its word
+	frameEndBy   = 6 // its deadline
+)
+
+// journalMost is the size at which the journal is written afresh, with the
+// last value of each service only.
+const journalMost = 4 << 20
+
+// record writes what the turn changed as one frame. The lock is held.
+func (s *Supervisor) record(t *turn) error {
+	var frame, one journal.Encoder
+	for _, sv := range t.touched {
+		if sv.rt == sv.undo.rt {
+			continue
+		}
+		one.Reset()
+		encodeService(&one, sv)
+		frame.Bytes(frameService, one.Payload())
+		if sv.removed && !sv.rt.Alive() {
+			frame.String(frameForget, sv.name)
+		}
+	}
+	if t.specs != 0 {
+		frame.Uint(frameSpecs, t.specs)
+	}
+	if len(t.done) > 0 {
+		frame.Uint(frameSeq, s.seq)
+	}
+	if e := s.ending; e != nil {
+		frame.String(frameEnding, e.how)
+		frame.Int(frameEndBy, e.by)
+	}
+	if len(frame.Payload()) == 0 {
+		return nil
+	}
+	if err := s.journal.Append(frame.Payload()); err != nil {
+		return refuse(Unrecorded, "", "nothing was done; try again when there is memory", "cannot record the decision: %v", err)
+	}
+	if s.next != nil && s.next.Append(frame.Payload()) != nil {
+		s.next.Close()
+		s.next = nil
+	}
+	if s.next == nil && s.journal.Size() > journalMost {
+		t.act(s.rewriteJournal)
+	}
+	return nil
+}
+
+// rewriteJournal begins a fresh journal. Until the keeper says that it is held,
+// every frame goes into both, so either is whole whenever the server dies.
+func (s *Supervisor) rewriteJournal() {
+	next, err := journal.Create()
+	if err != nil {
+		return
+	}
+	if err := next.Append(s.snapshot()); err != nil {
+		next.Close()
+		return
+	}
+	s.next = next
+	s.keeper.Hold("journal", next.FD())
+}
+
+// snapshot is one frame with everything. The lock is held.
+func (s *Supervisor) snapshot() []byte {
+	var frame, one journal.Encoder
+	for _, name := range s.names {
+		one.Reset()
+		encodeService(&one, s.services[name])
+		frame.Bytes(frameService, one.Payload())
+	}
+	frame.Uint(frameSpecs, s.specsHeld)
+	frame.Uint(frameSeq, s.seq)
+	if s.ending != nil {
+		frame.String(frameEnding, s.ending.how)
+		frame.Int(frameEndBy, s.ending.by)
+	}
+	return frame.Payload()
+}
+
+// held is the keeper's answer about something of the supervisor's own. What it
+// holds need not stay open here.
+func (s *Supervisor) held(ev keeper.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if fd, ok := s.holding[ev.Name]; ok {
+		unix.Close(fd)
+		delete(s.holding, ev.Name)
+	}
+	if ev.Errno != 0 {
+		s.say(LevelError, "the keeper cannot hold %s: %v", ev.Name, ev.Errno)
+	}
+	if ev.Name != "journal" || s.next == nil {
+		return
+	}
+	if ev.Errno != 0 {
+		s.next.Close()
+	} else {
+		s.journal.Close()
+		s.journal = s.next
+	}
+	s.next = nil
+}
+
+// encodeService writes sv, and what a newer server had said of it.
+func encodeService(e *journal.Encoder, sv *service) {
+	e.String(1, sv.name)
+	walk(&sv.rt, &walker{to: e})
+	e.Raw(sv.extra)
+}
+
+// decodeService reads what encodeService wrote.
+func decodeService(payload []byte) (name string, rt state.Service, extra []byte, err error) {
+	w := walker{from: map[uint64][]byte{}}
+	d := journal.NewDecoder(payload)
+	for d.Next() {
+		if d.ID() == 1 {
+			name = d.String()
+			continue
+		}
+		w.from[d.ID()] = d.Raw()
+	}
+	walk(&rt, &w)
+	for _, raw := range w.from {
+		extra = append(extra, raw...)
+	}
+	if err = d.Err(); err == nil {
+		err = w.err
+	}
+	return name, rt, extra, err
+}
+
+// walker carries the fields of a runtime value one way or the other. Zero
+// values are not written.
+type walker struct {
+	to   *journal.Encoder
+	from map[uint64][]byte
+	err  error
+}
+
+// walk visits every field of rt; it is the one list of them. Numbers are never
+// used again for something else.
+func walk(rt *state.Service, w *walker) {
+	number(w, 2, &rt.State)
+	flag(w, 3, &rt.Wanted)
+	number(w, 4, &rt.Run)
+	number(w, 5, &rt.Pid)
+	flag(w, 6, &rt.Live)
+	flag(w, 7, &rt.Left)
+	flag(w, 8, &rt.Again)
+	flag(w, 9, &rt.Queued)
+	flag(w, 10, &rt.OK)
+	flag(w, 11, &rt.Killed)
+	flag(w, 12, &rt.Stuck)
+	number(w, 13, &rt.Attempts)
+	number(w, 14, &rt.StartBy)
+	number(w, 15, &rt.StopBy)
+	number(w, 16, &rt.RetryAt)
+	number(w, 17, &rt.LeftBy)
+	number(w, 18, &rt.ReadyAt)
+	number(w, 19, &rt.Since)
+	number(w, 20, &rt.SinceMono)
+	number(w, 21, &rt.SigSeq)
+	number(w, 22, &rt.Failure.Kind)
+	number(w, 23, &rt.Failure.Code)
+	flag(w, 24, &rt.Failure.Core)
+	flag(w, 25, &rt.Failure.Early)
+	text(w, 26, &rt.Failure.Text)
+	number(w, 27, &rt.Last.Run)
+	number(w, 28, &rt.Last.Pid)
+	number(w, 29, &rt.Last.Code)
+	number(w, 30, &rt.Last.Signal)
+	flag(w, 31, &rt.Last.Core)
+	flag(w, 32, &rt.Last.Killed)
+	number(w, 33, &rt.Last.Wall)
+	text(w, 34, &rt.Cause)
+	text(w, 35, &rt.Starter)
+}
+
+func number[T ~int | ~int64 | ~uint64 | ~uint8](w *walker, id uint64, p *T) {
+	if w.to != nil {
+		if *p != 0 {
+			w.to.Int(id, int64(*p))
+		}
+		return
+	}
+	if d := w.take(id); d != nil {
+		*p = T(d.Int())
+		w.note(d)
+	}
+}
+
+func flag(w *walker, id uint64, p *bool) {
+	if w.to != nil {
+		if *p {
+			w.to.Bool(id, true)
+		}
+		return
+	}
+	if d := w.take(id); d != nil {
+		*p = d.Bool()
+		w.note(d)
+	}
+}
+
+func text(w *walker, id uint64, p *string) {
+	if w.to != nil {
+		if *p != "" {
+			w.to.String(id, *p)
+		}
+		return
+	}
+	if d := w.take(id); d != nil {
+		*p = d.String()
+	}
+}
+
+// take removes field id from those that are left.
+func (w *walker) take(id uint64) *journal.Decoder {
+	raw, ok := w.from[id]
+	if !ok {
+		return nil
+	}
+	delete(w.from, id)
+	d := journal.NewDecoder(raw)
+	d.Next()
+	return d
+}
+
+func (w *walker) note(d *journal.Decoder) {
+	if d.Err() != nil {
+		w.err = d.Err()
+	}
+}
+
+// The fields of "specs/N".
+const (
+	specsFile    = 1 // a service file: file, class, source
+	specsBroken  = 2 // name, file, of a service left out
+	specsProblem = 3 // file, key, message, hint, line, column, warning
+)
+
+// holdSpecs gives the accepted definitions to the keeper; the turn's frame
+// will name them, and then the older ones are dropped.
+func (t *turn) holdSpecs(c *Config) error {
+	fd, err := writeMemfd("specs", encodeSpecs(c))
+	if err != nil {
+		return refuse(Unrecorded, "", "nothing was done; try again when there is memory", "cannot keep the definitions: %v", err)
+	}
+	s := t.s
+	old := s.specsHeld
+	s.specsHeld++
+	t.specs = s.specsHeld
+	s.holding[specsName(t.specs)] = fd
+	s.keeper.Hold(specsName(t.specs), fd)
+	t.act(func() {
+		if old > 0 {
+			s.keeper.Drop(specsName(old))
+		}
+	})
+	return nil
+}
+
+func specsName(n uint64) string { return fmt.Sprintf("specs/%d", n) }
+
+func encodeSpecs(c *Config) []byte {
+	var e, one journal.Encoder
+	for _, name := range c.Names {
+		sp := c.Specs[name]
+		one.Reset()
+		one.String(1, sp.File)
+		one.Uint(2, uint64(sp.Class))
+		one.Bytes(3, sp.Source)
+		e.Bytes(specsFile, one.Payload())
+	}
+	for name, file := range c.loaded.Broken {
+		one.Reset()
+		one.String(1, name)
+		one.String(2, file)
+		e.Bytes(specsBroken, one.Payload())
+	}
+	for _, p := range c.loaded.Problems {
+		one.Reset()
+		one.String(1, p.File)
+		one.String(2, p.Key)
+		one.String(3, p.Msg)
+		one.String(4, p.Hint)
+		one.Uint(5, uint64(p.Line))
+		one.Uint(6, uint64(p.Col))
+		one.Bool(7, p.Warning)
+		e.Bytes(specsProblem, one.Payload())
+	}
+	return e.Payload()
+}
+
+// decodeSpecs judges the accepted definitions again.
+func decodeSpecs(src []byte) *Config {
+	loaded := &spec.Loaded{Broken: map[string]string{}}
+	for d := journal.NewDecoder(src); d.Next(); {
+		f := fieldsOf(d.Bytes())
+		switch d.ID() {
+		case specsFile:
+			class := f[2].Uint()
+			sp, problems := spec.Parse(f[1].String(), f[3].Bytes(), spec.Class(class))
+			if sp != nil {
+				loaded.Specs = append(loaded.Specs, sp)
+			} else {
+				loaded.Problems = append(loaded.Problems, problems...)
+			}
+		case specsBroken:
+			loaded.Broken[f[1].String()] = f[2].String()
+		case specsProblem:
+			loaded.Problems = append(loaded.Problems, spec.Problem{File: f[1].String(), Key: f[2].String(), Msg: f[3].String(),
+				Hint: f[4].String(), Line: int(f[5].Uint()), Col: int(f[6].Uint()), Warning: f[7].Bool()})
+		}
+	}
+	return judge(loaded)
+}
+
+// fieldsOf splits a payload into its first fields; those that are absent are
+// empty.
+func fieldsOf(payload []byte) [8]*journal.Decoder {
+	var out [8]*journal.Decoder
+	for i := range out {
+		out[i] = journal.NewDecoder(nil)
+	}
+	for d := journal.NewDecoder(payload); d.Next(); {
+		if d.ID() < uint64(len(out)) {
+			out[d.ID()] = journal.NewDecoder(d.Raw())
+			out[d.ID()].Next()
+		}
+	}
+	return out
+}
+
+func writeMemfd(name string, content []byte) (int, error) {
+	fd, err := unix.MemfdCreate("zinit-"+name, unix.MFD_CLOEXEC)
+	if err != nil {
+		return -1, err
+	}
+	for len(content) > 0 {
+		n, err := unix.Write(fd, content)
+		if err != nil && err != unix.EINTR {
+			unix.Close(fd)
+			return -1, err
+		}
+		content = content[max(n, 0):]
+	}
+	return fd, nil
+}
+
+func readMemfd(fd int) ([]byte, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, err
+	}
+	b := make([]byte, st.Size)
+	n := 0
+	for n < len(b) {
+		m, err := unix.Pread(fd, b[n:], int64(n))
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || m == 0 {
+			return b[:n], err
+		}
+		n += m
+	}
+	return b, nil
+}

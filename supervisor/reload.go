@@ -1,0 +1,227 @@
+package supervisor
+
+import (
+	"errors"
+	"maps"
+	"slices"
+
+	"zinit/graph"
+	"zinit/supervisor/spec"
+	"zinit/supervisor/state"
+)
+
+// plan is what a reload would do.
+type plan struct {
+	config  *Config
+	graph   *graph.Graph
+	added   []string
+	removed []string
+	changed []string
+	same    int
+}
+
+// errDryRun ends a turn that only asked what would happen.
+var errDryRun = errors.New("dry run")
+
+// Reload reads the service files again and takes over what they say: whole, or
+// not at all. What has not changed feels nothing.
+func (s *Supervisor) Reload(by Cause, dryRun bool) (Reload, error) {
+	by.Text = "reload"
+	loaded := spec.Load(s.opt.Roots, s.opt.Trust) // without the lock: a disk may be slow
+	var r Reload
+	err := s.decide(by.String(), func(t *turn) error {
+		p, err := s.plan(judge(loaded))
+		if err != nil {
+			return err
+		}
+		r = p.answer(dryRun)
+		if dryRun {
+			return errDryRun
+		}
+		if s.ending != nil {
+			return refuse(ShuttingDown, "", "", "cannot reload: zinit is shutting down")
+		}
+		return t.adopt(p)
+	})
+	if err == errDryRun {
+		err = nil
+	}
+	if err == nil && !dryRun && len(r.Added)+len(r.Removed)+len(r.Changed) > 0 {
+		s.say(LevelInfo, "reloaded: added [%s], removed [%s], changed [%s]", joinNames(r.Added), joinNames(r.Removed), joinNames(r.Changed))
+	}
+	return r, err
+}
+
+// plan compares c with what is accepted and judges the difference.
+func (s *Supervisor) plan(c *Config) (*plan, error) {
+	if err := s.newProblems(c); err != nil {
+		return nil, err
+	}
+	p := &plan{config: c}
+	var set []graph.Node
+	for _, name := range c.Names {
+		sv := s.services[name]
+		switch {
+		case sv == nil || sv.removed:
+			p.added = append(p.added, name)
+		case !sv.spec.Same(c.Specs[name]):
+			p.changed = append(p.changed, name)
+		default:
+			p.same++
+		}
+		set = append(set, c.Specs[name].Node())
+	}
+	for _, name := range s.names {
+		if c.Specs[name] == nil && !s.services[name].removed {
+			p.removed = append(p.removed, name)
+		}
+	}
+	if len(p.added)+len(p.removed)+len(p.changed) == 0 {
+		p.graph = s.graph
+		return p, nil
+	}
+	for _, name := range p.removed {
+		if err := s.stillNeeded(name, p.removed); err != nil {
+			return nil, err
+		}
+	}
+	g, err := s.graph.With(set, p.removed)
+	if err != nil {
+		return nil, refuse(Cyclic, "", "nothing was changed", "cannot reload: %v", err)
+	}
+	p.graph = g
+	return p, nil
+}
+
+// newProblems refuses a reload for an error that was not there before. A file
+// that was broken already stays out and blocks nobody.
+func (s *Supervisor) newProblems(c *Config) error {
+	known := map[string]bool{}
+	for _, p := range s.config.Problems {
+		known[p.Error()] = true
+	}
+	var errs []error
+	for _, p := range c.loaded.Problems {
+		if !p.Warning && !known[p.Error()] {
+			errs = append(errs, p)
+		}
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	return refuse(Invalid, "", "nothing was changed; correct the file and reload again", "cannot reload: %v", errors.Join(errs...))
+}
+
+// stillNeeded refuses the removal of a service that something alive needs.
+func (s *Supervisor) stillNeeded(name string, removed []string) error {
+	var users []string
+	for _, e := range s.graph.In(name) {
+		d := s.services[e.From]
+		if needs(e.Kind) && d != nil && d.rt.Alive() && !slices.Contains(removed, e.From) {
+			users = append(users, e.From)
+		}
+	}
+	if len(users) == 0 {
+		return nil
+	}
+	return refuse(Refused, name, "stop them first, or put its file back", "cannot reload: %q is removed, but %s needs it", name, joinNames(users))
+}
+
+func (p *plan) answer(dryRun bool) Reload {
+	r := Reload{Added: p.added, Removed: p.removed, Changed: p.changed, Unchanged: p.same, ConfigErrors: [][2]string{}, DryRun: dryRun}
+	for _, list := range []*[]string{&r.Added, &r.Removed, &r.Changed} {
+		if *list == nil {
+			*list = []string{}
+		}
+	}
+	for _, pr := range p.config.Problems {
+		if !pr.Warning {
+			r.ConfigErrors = append(r.ConfigErrors, [2]string{pr.File, pr.Error()})
+		}
+	}
+	return r
+}
+
+// adopt takes a judged plan over.
+func (t *turn) adopt(p *plan) error {
+	s := t.s
+	t.keepConfig()
+	s.config = p.config
+	if len(p.added)+len(p.removed)+len(p.changed) == 0 {
+		return nil
+	}
+	if err := t.holdSpecs(p.config); err != nil {
+		return err
+	}
+	s.graph = p.graph
+	for _, name := range p.changed {
+		t.touch(s.services[name])
+		s.services[name].spec = p.config.Specs[name]
+	}
+	for _, name := range p.added {
+		s.addService(p.config.Specs[name])
+	}
+	for _, name := range s.names {
+		t.touch(s.services[name])
+		s.recount(s.services[name])
+	}
+	t.dropRemoved(p.removed)
+	t.startNew(p)
+	for _, name := range s.names {
+		t.look(s.services[name])
+	}
+	return nil
+}
+
+// keepConfig remembers what a failed turn has to put back.
+func (t *turn) keepConfig() {
+	s := t.s
+	g, c, names, services, specs := s.graph, s.config, s.names, maps.Clone(s.services), s.specsHeld
+	t.undoes = append(t.undoes, func() { s.graph, s.config, s.names, s.services, s.specsHeld = g, c, names, services, specs })
+}
+
+// addService makes room for a new definition. The lock is held.
+func (s *Supervisor) addService(sp *spec.Spec) *service {
+	sv := &service{name: sp.Name, spec: sp, cur: sp, rt: state.Service{State: state.Inactive}}
+	if old := s.services[sp.Name]; old != nil { // removed before, not gone yet
+		old.spec, old.removed = sp, false
+		return old
+	}
+	s.services[sp.Name] = sv
+	i, _ := slices.BinarySearch(s.names, sp.Name)
+	s.names = slices.Insert(slices.Clone(s.names), i, sp.Name)
+	s.logs.Configure(sp.Name, sp.BufferBytes)
+	return sv
+}
+
+// dropRemoved stops what the files no longer define, by its old definition; it
+// is forgotten when it is gone.
+func (t *turn) dropRemoved(names []string) {
+	var all []*service
+	for _, name := range names {
+		sv := t.s.services[name]
+		t.touch(sv)
+		sv.removed = true
+		t.undoes = append(t.undoes, func() { sv.removed = false })
+		all = append(all, sv)
+	}
+	t.takeDown(all, false)
+}
+
+// startNew starts added services with status start, and changed ones that had
+// failed.
+func (t *turn) startNew(p *plan) {
+	var svs []*service
+	for _, name := range p.added {
+		if sv := t.s.services[name]; sv.spec.Status == spec.Start && t.s.graph.Refused(name) == nil {
+			svs = append(svs, sv)
+		}
+	}
+	for _, name := range p.changed {
+		sv := t.s.services[name]
+		if sv.rt.Wanted && (sv.rt.State == state.Failed || sv.rt.State == state.Exited) {
+			svs = append(svs, sv)
+		}
+	}
+	t.startAll(svs, true)
+}

@@ -1,0 +1,77 @@
+package supervisor
+
+import (
+	"zinit/graph"
+	"zinit/supervisor/state"
+)
+
+// standing is what a service means to its neighbours.
+type standing struct {
+	satisfies bool // one that requires it may start
+	pending   bool // one that comes after it must wait for its outcome
+	alive     bool // one that conflicts with it must wait, one it needs must outlive it
+	hopeless  bool // it cannot come up by itself
+}
+
+// standing judges the runtime value rt of sv.
+func (s *Supervisor) standing(sv *service, rt *state.Service) standing {
+	st := standing{satisfies: rt.Satisfies(sv.spec.Oneshot), alive: rt.Alive()}
+	st.pending = rt.Wanted && !rt.Settled()
+	ended := rt.State == state.Failed || rt.State == state.Exited
+	st.hopeless = rt.Wanted && ended && rt.RetryAt == 0 && !st.satisfies
+	return st
+}
+
+// needs reports whether an edge of this kind must be satisfied.
+func needs(k graph.Kind) bool { return k == graph.Requires || k == graph.BindsTo }
+
+// count adds by to what sv's tally holds of an edge of kind k whose other end
+// has the standing st.
+func (tl *tally) count(k graph.Kind, st standing, by int) {
+	switch k {
+	case graph.Requires, graph.BindsTo:
+		if !st.satisfies {
+			tl.need += by
+		}
+		if st.hopeless {
+			tl.doom += by
+		}
+	case graph.After:
+		if st.pending {
+			tl.order += by
+		}
+	case graph.Conflicts:
+		if st.alive {
+			tl.clash += by
+		}
+	}
+}
+
+// recount makes sv's tally afresh, for a graph that has been swapped.
+func (s *Supervisor) recount(sv *service) {
+	sv.tally = tally{}
+	for _, e := range s.graph.Out(sv.name) {
+		other := s.services[e.To]
+		switch {
+		case other != nil:
+			sv.count(e.Kind, s.standing(other, &other.rt), +1)
+		case needs(e.Kind):
+			sv.need++
+			sv.doom++
+		}
+	}
+	if s.graph.Refused(sv.name) != nil {
+		sv.need++
+		sv.doom++
+	}
+	for _, e := range s.graph.In(sv.name) {
+		other := s.services[e.From]
+		if other == nil || !other.rt.Alive() || e.Kind == graph.Conflicts || e.Kind == graph.Wants {
+			continue
+		}
+		if needs(e.Kind) {
+			sv.users++
+		}
+		sv.followers++
+	}
+}

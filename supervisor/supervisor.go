@@ -1,0 +1,252 @@
+package supervisor
+
+import (
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"zinit/graph"
+	"zinit/supervisor/bus"
+	"zinit/supervisor/journal"
+	"zinit/supervisor/keeper"
+	"zinit/supervisor/logs"
+	"zinit/supervisor/spec"
+	"zinit/supervisor/state"
+)
+
+// Keeper is what a supervisor asks of the process that holds everything. Every
+// method appends to one ordered queue and returns at once. *keeper.Client is
+// the real one; a simulation brings its own.
+type Keeper interface {
+	Spawn(keeper.Spawn)
+	Signal(keeper.Signal)
+	Ack(kind keeper.EventKind, tag string, run uint64)
+	AckAsk(keeper.Ask)
+	Hold(name string, fds ...int)
+	Drop(name string)
+	Ready()
+	End(keeper.End)
+}
+
+// Output is what a supervisor asks of the room that keeps what services print.
+// *logs.Pump is the real one.
+type Output interface {
+	Adopt(held map[string][]int) error
+	Configure(service string, bufferBytes int64)
+	Attach(service string, run uint64, s logs.Stream, fd int, held string)
+	Held(name string, err error)
+	Drain(service string, run uint64) <-chan struct{}
+	WatchReady(fd int, held string, ready func())
+	Unwatch(held string)
+	Write(text []byte)
+	Forget(service string)
+	Tail(service string, n int) []logs.Line
+	Size(service string) (kept, dropped int64)
+	Close(wait time.Duration)
+}
+
+// Mode is what zinit is on this machine.
+type Mode string
+
+const (
+	Machine   Mode = "machine"   // PID 1 of the initial PID namespace
+	Container Mode = "container" // PID 1 of another one, or told so
+	User      Mode = "user"      // a supervisor of somebody's programs
+)
+
+// Options say how a supervisor runs. The zero value of a field is its default.
+type Options struct {
+	Mode            Mode
+	Version         string
+	Roots           []spec.Root
+	Trust           bool          // a refusal of a file's owner or mode becomes a warning
+	Target          string        // at boot start only this and what it pulls in; "": everything with status start
+	ShutdownTimeout time.Duration // 0: 90 s, in a container 10 s
+	LogLevel        Level         // which of zinit's own messages are kept
+	Environ         []string      // base environment of every service, KEY=VALUE
+	Now             func() int64  // CLOCK_MONOTONIC nanoseconds
+	Wall            func() int64  // Unix nanoseconds
+	Jitter          func() float64
+}
+
+// Supervisor decides about services. Its methods are safe for many callers.
+//
+// Questions and requests take the lock, decide and let go; news (exits,
+// timers, readiness) arrives on one channel, and one goroutine, Run's, turns it
+// into decisions.
+type Supervisor struct {
+	opt    Options
+	keeper Keeper
+	logs   Output
+	bus    *bus.Bus[Transition]
+	news   chan news
+	first  []news        // taken before any other; filled by Begin
+	ended  chan struct{} // closed when all is stopped and the keeper was told
+
+	mu         sync.Mutex // guards what follows; held for one decision, never while waiting
+	services   map[string]*service
+	names      []string // of services, sorted
+	graph      *graph.Graph
+	config     *Config
+	journal    *journal.Journal
+	next       *journal.Journal // replaces journal once it is held; both are written until then
+	timers     timers
+	alive      int            // services of which something may live
+	seq        uint64         // of the last transition
+	holding    map[string]int // descriptors to be closed when the keeper holds them
+	specsHeld  uint64         // which "specs/N" holds the accepted definitions
+	ending     *ending
+	generation uint64
+	keeperPID  int
+	started    int64 // wall clock
+}
+
+// service is what the supervisor knows of one service. All of it is guarded by
+// the supervisor's lock.
+type service struct {
+	name  string
+	spec  *spec.Spec    // as accepted
+	cur   *spec.Spec    // of the latest run; differs from spec after a reload
+	rt    state.Service // changed by turn.set only
+	mark  *turn         // the turn that has touched it
+	undo  undo
+	calls bool // a look at it is queued in this turn
+
+	tally                   // of edges, kept by turn.set
+	preparing bool          // its spawn waits for env_file or user look-ups
+	removed   bool          // to be forgotten when it is gone
+	armed     int64         // the earliest deadline that is in the heap
+	extra     []byte        // fields of its record that this version does not know
+	changed   chan struct{} // closed at its next transition; nil: nobody waits
+}
+
+// tally counts a service's edges by what stands at their other end, so that a
+// transition costs its own edges only.
+type tally struct {
+	need      int // requires: not satisfied
+	order     int // after: wanted and without an outcome
+	clash     int // conflicts: alive
+	doom      int // requires: cannot come up by itself
+	users     int // services that require this one and are alive
+	followers int // services that come after this one and are alive
+}
+
+type undo struct {
+	rt state.Service
+	tally
+	cur, spec *spec.Spec
+}
+
+// blocked reports whether anything but an operator keeps the service down.
+func (sv *service) blocked() bool {
+	return sv.need > 0 || sv.order > 0 || sv.clash > 0 || sv.rt.Left
+}
+
+func (sv *service) rules() state.Rules {
+	sp := sv.spec
+	r := state.Rules{Oneshot: sp.Oneshot, MaxRestarts: sp.MaxRestarts, SuccessCodes: sp.SuccessCodes,
+		Delay: int64(sp.RestartDelay), DelayMax: int64(sp.RestartDelayMax), Stability: int64(sp.StabilityPeriod)}
+	switch sp.Restart {
+	case spec.Always:
+		r.Policy = state.Always
+	case spec.Never:
+		r.Policy = state.Never
+	}
+	return r
+}
+
+// news is one thing that happened, as it travels to the loop.
+type news struct {
+	event keeper.Event // Kind 0: none
+	call  func()       // run by the loop, without the lock; nil: none
+}
+
+// monotonic is CLOCK_MONOTONIC, one clock for all processes of a boot, so that
+// a deadline outlives the server.
+func monotonic() int64 {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		return 0
+	}
+	return ts.Nano()
+}
+
+// Run turns news into decisions until everything has been stopped and the
+// keeper told, or the keeper is lost.
+func (s *Supervisor) Run() {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for _, n := range s.first {
+		s.take(n)
+	}
+	s.first = nil
+	for {
+		if d, ok := s.untilNext(); ok {
+			timer.Reset(d)
+		} else {
+			timer.Stop()
+		}
+		select {
+		case n := <-s.news:
+			s.take(n)
+			s.takeMore(256)
+		case <-timer.C:
+			s.fire()
+		case <-s.ended:
+			return
+		}
+	}
+}
+
+// takeMore takes what is there already, at most n, so that a burst of news
+// does not touch the timer each time.
+func (s *Supervisor) takeMore(n int) {
+	for range n {
+		select {
+		case next := <-s.news:
+			s.take(next)
+		default:
+			return
+		}
+	}
+}
+
+// Deliver hands an event of the keeper to the loop. An answer about a held
+// descriptor goes to the logs at once, because the loop may be waiting for it.
+func (s *Supervisor) Deliver(ev keeper.Event) {
+	if ev.Kind == keeper.Held {
+		s.logs.Held(ev.Name, errnoError(ev.Errno))
+		s.held(ev)
+		return
+	}
+	s.news <- news{event: ev}
+}
+
+func errnoError(e unix.Errno) error {
+	if e == 0 {
+		return nil
+	}
+	return e
+}
+
+// later runs f on the loop.
+func (s *Supervisor) later(f func()) {
+	select {
+	case s.news <- news{call: f}:
+	case <-s.ended:
+	}
+}
+
+// Events subscribes to every transition, in order, with room for buffer of
+// them; a slower reader is told how many it missed.
+func (s *Supervisor) Events(buffer int) *bus.Subscription[Transition] { return s.bus.Subscribe(buffer) }
+
+// Ended is closed when everything has been stopped and the keeper told.
+func (s *Supervisor) Ended() <-chan struct{} { return s.ended }
+
+// Version tells which zinit this is.
+func (s *Supervisor) Version() Version {
+	return Version{Version: s.opt.Version, PID: unix.Getpid(), Generation: s.generation,
+		KeeperPID: s.keeperPID, Mode: string(s.opt.Mode), StartedMS: s.started / 1e6}
+}

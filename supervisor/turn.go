@@ -1,0 +1,332 @@
+package supervisor
+
+import (
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"zinit/graph"
+	"zinit/supervisor/keeper"
+	"zinit/supervisor/state"
+)
+
+// killGrace is the time between SIGKILL and the word "unkillable".
+const killGrace = int64(5e9)
+
+// turn is one decision: everything that follows from one request or one piece
+// of news. Steps are applied one after the other; when none is left, the turn
+// is recorded in one frame, and only then acted upon. A turn that cannot be
+// recorded is undone whole.
+type turn struct {
+	s       *Supervisor
+	cause   string
+	wall    int64
+	mono    int64
+	touched []*service
+	looks   []*service   // to be looked at, because something around them changed
+	gone    []string     // services forgotten in this turn
+	done    []Transition // told on the bus after the frame
+	acts    []func()     // carried out after the frame, in order
+	specs   uint64       // accepted definitions change to "specs/N"; 0: they do not
+	alive   int          // by how many the living services change
+	undoes  []func()     // put back what is not a service's
+}
+
+// decide runs f as one turn and commits it. It returns f's error, and then
+// nothing has happened; or the journal's.
+func (s *Supervisor) decide(cause string, f func(t *turn) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := &turn{s: s, cause: cause, wall: s.opt.Wall(), mono: s.opt.Now()}
+	err := f(t)
+	if err == nil {
+		t.settle()
+		err = t.commit()
+	}
+	if err != nil {
+		t.rollback()
+	}
+	return err
+}
+
+// rollback puts every touched service back as it was before the turn.
+func (t *turn) rollback() {
+	for _, sv := range t.touched {
+		sv.rt, sv.tally, sv.cur, sv.spec = sv.undo.rt, sv.undo.tally, sv.undo.cur, sv.undo.spec
+		sv.mark, sv.calls = nil, false
+	}
+	for _, undo := range t.undoes {
+		undo()
+	}
+}
+
+func (t *turn) touch(sv *service) {
+	if sv.mark == t {
+		return
+	}
+	sv.mark, sv.undo = t, undo{sv.rt, sv.tally, sv.cur, sv.spec}
+	t.touched = append(t.touched, sv)
+}
+
+// look queues sv to be looked at before the turn ends.
+func (t *turn) look(sv *service) {
+	if !sv.calls {
+		sv.calls = true
+		t.looks = append(t.looks, sv)
+	}
+}
+
+// settle looks at services until nothing follows any more. Each look comes from
+// a change of a neighbour, so the work is that of the edges that changed.
+func (t *turn) settle() {
+	for len(t.looks) > 0 {
+		sv := t.looks[0]
+		t.looks = t.looks[1:]
+		sv.calls = false
+		t.review(sv)
+	}
+}
+
+// review asks whether what happened around sv moves it.
+func (t *turn) review(sv *service) {
+	rt := &sv.rt
+	switch {
+	case rt.Queued && rt.State != state.Stopping:
+		t.reviewQueued(sv)
+	case rt.State == state.Blocked && sv.doom > 0:
+		t.doom(sv)
+	case rt.State == state.Blocked && !sv.blocked() && t.s.ending == nil:
+		t.apply(sv, state.Cleared, "")
+	case rt.State == state.Running && sv.spec.Target && sv.doom > 0:
+		t.doom(sv)
+	case rt.State == state.Running && sv.spec.Target && sv.need > 0:
+		t.apply(sv, state.Hindered, "")
+	case rt.State == state.Failed && rt.Wanted && curable(rt.Failure.Kind) && sv.doom == 0:
+		t.apply(sv, t.held(sv, state.RetryFree, state.RetryHeld), "")
+	}
+}
+
+// curable reports whether a failure goes away by itself with its cause.
+func curable(k state.FailureKind) bool {
+	return k == state.DependencyFailed || k == state.MissingDependency
+}
+
+// reviewQueued stops a service that was waiting for those that need it.
+func (t *turn) reviewQueued(sv *service) {
+	if sv.users > 0 || (t.s.ending != nil && sv.followers > 0) {
+		return
+	}
+	ev := state.Stop
+	if sv.rt.Again {
+		ev = state.Restart
+	}
+	t.apply(sv, ev, "")
+}
+
+// held picks the event for a service that something blocks or nothing does.
+func (t *turn) held(sv *service, free, held state.Event) state.Event {
+	if sv.blocked() || t.s.ending != nil {
+		return held
+	}
+	return free
+}
+
+// doom fails a service that needs something which cannot come up by itself.
+func (t *turn) doom(sv *service) {
+	f := state.Failure{Kind: state.DependencyFailed}
+	for _, e := range t.s.graph.Out(sv.name) {
+		if !needs(e.Kind) {
+			continue
+		}
+		other := t.s.services[e.To]
+		if other == nil {
+			f = state.Failure{Kind: state.MissingDependency, Text: e.To}
+			break
+		}
+		if t.s.standing(other, &other.rt).hopeless && f.Text == "" {
+			f.Text = e.To
+		}
+	}
+	if err := t.s.graph.Refused(sv.name); err != nil {
+		f = state.Failure{Kind: state.Cycle, Text: err.Error()}
+	}
+	t.touch(sv)
+	next := sv.rt
+	next.Failure = f
+	t.set(sv, next)
+	t.apply(sv, state.Doomed, "")
+}
+
+// apply carries sv through one row of the table. cause "" is the turn's.
+func (t *turn) apply(sv *service, ev state.Event, cause string) {
+	from := sv.rt
+	next, do, err := sv.rt.Step(ev, t.wall, t.mono)
+	if err != nil {
+		t.s.say(LevelWarn, "%s: %v (cause: %s)", sv.name, err, t.cause)
+		return
+	}
+	if cause == "" {
+		cause = t.cause
+	}
+	t.touch(sv)
+	if next.State != from.State {
+		next.Cause = cause
+	}
+	t.order(sv, &next, do)
+	t.set(sv, next)
+	if next.State != from.State {
+		t.tell(sv, from, ev, cause)
+	}
+	if sv.spec.Target {
+		t.applyTarget(sv, do)
+	}
+}
+
+// applyTarget answers for a target, which has no process to wait for.
+func (t *turn) applyTarget(sv *service, do state.Effect) {
+	switch {
+	case do&state.Spawn != 0:
+		t.apply(sv, state.Ready, "")
+	case do&state.SendStop != 0:
+		t.goneBy(sv)
+	}
+}
+
+// order sets the deadlines that do arms and queues what it orders.
+func (t *turn) order(sv *service, next *state.Service, do state.Effect) {
+	if sv.spec.Target {
+		next.Live = false
+		return
+	}
+	if do&state.Spawn != 0 {
+		sv.cur = sv.spec
+		run := next.Run
+		t.act(func() { t.s.spawn(sv, run) })
+	}
+	if do&state.ArmStart != 0 && sv.spec.StartTimeout > 0 {
+		next.StartBy = t.mono + int64(sv.spec.StartTimeout)
+	}
+	if do&state.SendStop != 0 {
+		t.signal(sv, next, sv.cur.StopSignal)
+		if sv.cur.StopSignal != unix.SIGKILL {
+			t.signal(sv, next, unix.SIGCONT)
+		}
+	}
+	if do&state.ArmStop != 0 {
+		next.StopBy = t.mono + t.s.stopTimeout(sv)
+	}
+	if do&state.SendKill != 0 {
+		t.signal(sv, next, unix.SIGKILL)
+	}
+	if do&state.ArmKill != 0 {
+		next.StopBy = t.mono + killGrace
+	}
+	if do&state.ArmRetry != 0 {
+		r := sv.rules()
+		next.RetryAt = t.mono + state.Backoff(r.Delay, r.DelayMax, next.Attempts, t.s.opt.Jitter())
+	}
+	if do&state.SayUnkill != 0 {
+		next.StopBy = 0
+		pid := next.Pid
+		t.act(func() { t.s.sayUnkillable(sv.name, pid) })
+	}
+}
+
+// signal orders a signal to the whole group of sv's latest run.
+func (t *turn) signal(sv *service, next *state.Service, sig unix.Signal) {
+	if sv.preparing {
+		return
+	}
+	next.SigSeq++
+	order := keeper.Signal{Tag: sv.name, Run: next.Run, Seq: next.SigSeq, Sig: sig, ToGroup: true}
+	t.act(func() { t.s.keeper.Signal(order) })
+}
+
+func (t *turn) act(f func()) { t.acts = append(t.acts, f) }
+
+// tell notes a transition for the bus and for zinit's own log.
+func (t *turn) tell(sv *service, from state.Service, ev state.Event, cause string) {
+	t.s.seq++
+	t.done = append(t.done, Transition{Seq: t.s.seq, TimeMS: t.wall / 1e6, Name: sv.name, From: from.State.String(),
+		To: sv.rt.State.String(), Event: ev.String(), Run: sv.rt.Run, PID: sv.rt.Pid, Cause: cause, Reason: t.s.reason(sv)})
+}
+
+// set gives sv its next value and tells its neighbours what that means for
+// them. It is the only place that changes a runtime value.
+func (t *turn) set(sv *service, next state.Service) {
+	was, is := t.s.standing(sv, &sv.rt), t.s.standing(sv, &next)
+	sv.rt = next
+	t.look(sv)
+	if was == is {
+		return
+	}
+	for _, e := range t.s.graph.In(sv.name) {
+		if d := t.s.services[e.From]; d != nil {
+			t.touch(d)
+			d.count(e.Kind, was, -1)
+			d.count(e.Kind, is, +1)
+			t.look(d)
+		}
+	}
+	if was.alive != is.alive {
+		t.tellBelow(sv, is.alive)
+	}
+}
+
+// tellBelow tells what sv needs or comes after that sv is alive or no more.
+func (t *turn) tellBelow(sv *service, alive bool) {
+	by := -1
+	if alive {
+		by = 1
+	}
+	t.alive += by
+	for _, e := range t.s.graph.Out(sv.name) {
+		d := t.s.services[e.To]
+		if d == nil || e.Kind == graph.Conflicts || e.Kind == graph.Wants {
+			continue
+		}
+		t.touch(d)
+		if needs(e.Kind) {
+			d.users += by
+		}
+		d.followers += by
+		t.look(d)
+	}
+}
+
+// commit records the turn in one frame and then carries it out.
+func (t *turn) commit() error {
+	if err := t.s.record(t); err != nil {
+		return err
+	}
+	t.s.alive += t.alive
+	for _, sv := range t.touched {
+		sv.mark = nil
+		t.s.arm(sv)
+		if sv.changed != nil && sv.rt != sv.undo.rt {
+			close(sv.changed)
+			sv.changed = nil
+		}
+	}
+	for _, act := range t.acts {
+		act()
+	}
+	for _, tr := range t.done {
+		t.s.bus.Publish(tr)
+		t.s.sayTransition(tr)
+	}
+	t.forgetRemoved()
+	t.s.endIfStopped()
+	return nil
+}
+
+// forgetRemoved forgets services that a reload took away, once they are gone.
+func (t *turn) forgetRemoved() {
+	for _, sv := range t.touched {
+		if sv.removed && !sv.rt.Alive() {
+			delete(t.s.services, sv.name)
+			t.s.names = slices.DeleteFunc(t.s.names, func(n string) bool { return n == sv.name })
+			t.s.logs.Forget(sv.name)
+		}
+	}
+}

@@ -1,0 +1,125 @@
+package supervisor
+
+import (
+	"context"
+	"strings"
+
+	"zinit/supervisor/state"
+)
+
+func joinNames(names []string) string { return strings.Join(names, ", ") }
+
+// verdict judges whether what was asked of a service has come about. done is
+// false while that is still open.
+type verdict func(s *Supervisor, sv *service) (o Outcome, done bool)
+
+// AwaitStart returns what became of services that were asked to start: when each
+// is ready, done, has failed once, or waits for somebody's act; or as they are
+// when ctx ends.
+func (s *Supervisor) AwaitStart(ctx context.Context, names []string) ([]Outcome, error) {
+	return s.outcomes(ctx, names, true, started)
+}
+
+// AwaitStop returns what became of services that were asked to stop: when
+// nothing is left of each, or it is known that something will not go; or as
+// they are when ctx ends.
+func (s *Supervisor) AwaitStop(ctx context.Context, names []string) ([]Outcome, error) {
+	return s.outcomes(ctx, names, true, stopped)
+}
+
+// outcomes returns what became of each name. With wait it returns when every
+// verdict is final, or ctx ends; then those still open are marked pending.
+func (s *Supervisor) outcomes(ctx context.Context, names []string, wait bool, judge verdict) ([]Outcome, error) {
+	out := make([]Outcome, len(names))
+	for i, name := range names {
+		o, err := s.outcome(ctx, name, wait, judge)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = o
+	}
+	return out, nil
+}
+
+func (s *Supervisor) outcome(ctx context.Context, name string, wait bool, judge verdict) (Outcome, error) {
+	for {
+		s.mu.Lock()
+		sv := s.services[name]
+		if sv == nil { // removed while we waited
+			s.mu.Unlock()
+			return Outcome{Name: name, State: "removed"}, nil
+		}
+		o, done := judge(s, sv)
+		o.Name, o.State, o.Pending = name, sv.rt.State.String(), !done
+		if sv.changed == nil {
+			sv.changed = make(chan struct{})
+		}
+		changed := sv.changed
+		s.mu.Unlock()
+		if done || !wait {
+			return o, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			o.Reason = "not there yet: " + o.Reason
+			return o, nil
+		}
+	}
+}
+
+// started judges a start: over when it is ready or done, at the first failed
+// run, or when only somebody else's act can unblock it.
+func started(s *Supervisor, sv *service) (Outcome, bool) {
+	o := Outcome{Reason: s.reason(sv)}
+	switch sv.rt.State {
+	case state.Running:
+		if sv.rt.Queued {
+			return o, false
+		}
+		o.OK, o.Reason = true, ""
+		return o, true
+	case state.Exited:
+		o.OK = sv.rt.Satisfies(sv.spec.Oneshot)
+		return o, true
+	case state.Failed, state.Inactive:
+		return o, true
+	case state.Blocked:
+		return o, s.stranded(sv)
+	}
+	return o, s.ending != nil
+}
+
+// stopped judges a stop: over when nothing of the service is left, or when it
+// is known that something will not go.
+func stopped(_ *Supervisor, sv *service) (Outcome, bool) {
+	if sv.rt.Stuck {
+		return Outcome{Reason: "still present after SIGKILL"}, true
+	}
+	if sv.rt.Alive() {
+		return Outcome{Reason: "stopping"}, false
+	}
+	o := Outcome{OK: true}
+	if sv.rt.Last.Killed && sv.rt.Last.Run == sv.rt.Run {
+		o.Reason = "killed after its stop timeout"
+	}
+	return o, true
+}
+
+// stranded reports whether something blocks sv, directly or through others that
+// are blocked, that will not end by itself: somebody has to act.
+func (s *Supervisor) stranded(sv *service) bool {
+	seen := map[*service]bool{sv: true}
+	for queue := []*service{sv}; len(queue) > 0; queue = queue[1:] {
+		for _, b := range s.blockers(queue[0]) {
+			if b.stranded {
+				return true
+			}
+			if other := s.services[b.name]; other != nil && other.rt.State == state.Blocked && !seen[other] {
+				seen[other] = true
+				queue = append(queue, other)
+			}
+		}
+	}
+	return false
+}
