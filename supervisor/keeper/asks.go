@@ -4,23 +4,38 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
-// CatchSignals subscribes to every signal but CHLD, URG and PROF. Until it is
-// called a TERM ends a Go program, PID 1 too, so it belongs first in main. The
-// channel is for Options.Caught.
+// CatchSignals subscribes to every signal but CHLD and URG, which end nothing
+// and of which there would be many. Until it is called a TERM ends a Go
+// program, PID 1 too, so it belongs first in main. The channel is for
+// Options.Caught.
 func CatchSignals() <-chan os.Signal {
 	caught := make(chan os.Signal, 256)
 	var all []os.Signal
 	for sig := syscall.Signal(1); sig <= 64; sig++ {
 		switch sig {
-		case syscall.SIGKILL, syscall.SIGSTOP, syscall.SIGCHLD, syscall.SIGURG, syscall.SIGPROF:
+		case syscall.SIGKILL, syscall.SIGSTOP, syscall.SIGCHLD, syscall.SIGURG:
 		default:
 			all = append(all, sig)
 		}
 	}
 	signal.Notify(caught, all...)
+	ignoreReserved()
 	return caught
+}
+
+// ignoreReserved ignores the signals Go keeps for a C library and does not
+// deliver; 34, a program's SIGRTMIN, would end us. Children begin with
+// defaults anyway.
+func ignoreReserved() {
+	ignore := [4]uintptr{1} // SIG_IGN
+	for sig := uintptr(32); sig <= 34; sig++ {
+		_, _, _ = syscall.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&ignore)), 0, 8, 0, 0)
+	}
 }
 
 // asks is what has been asked by signals.

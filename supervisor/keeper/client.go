@@ -299,6 +299,7 @@ func (c *Client) Drop(name string) { c.request(&request{kind: recDrop, name: nam
 // pause.
 func (c *Client) Ready() { c.request(&request{kind: recReady}) }
 
-// End asks for the end of everything. The server should exit after it; one
-// that does not within a few seconds is killed.
+// End asks for the end of everything. Lost follows when the keeper has heard
+// it; the server should then exit, and is killed if it does not within a few
+// seconds. What it asks for after End may not be done.
 func (c *Client) End(e End) { c.request(&request{kind: recEnd, end: e}) }

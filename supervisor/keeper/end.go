@@ -10,12 +10,19 @@ import (
 // exitWithin is how long a server may live after it asked for the end.
 const exitWithin = 5 * time.Second
 
-// endWanted notes how it ends. The server exits now, or is killed. Lock held.
+// endWanted notes how it ends, and lets go of the server: it hears that it is
+// alone, and exits or is killed. Lock held.
 func (k *keeper) endWanted(end End) {
 	if k.end != nil {
 		return
 	}
 	k.end = &end
+	if k.conn != nil {
+		k.conn.dead = true
+		_ = unix.Shutdown(k.conn.out.fd, unix.SHUT_WR)
+		k.forgive()
+		k.wrote.Broadcast()
+	}
 	server := k.server
 	time.AfterFunc(exitWithin, func() {
 		k.mu.Lock()

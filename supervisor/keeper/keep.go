@@ -33,6 +33,10 @@ type Options struct {
 	// Caught is what CatchSignals returned; nil: Keep calls it.
 	Caught <-chan os.Signal
 
+	// Ready is called once, by a goroutine of its own, when the first server
+	// says that it serves. nil: nobody is told.
+	Ready func()
+
 	// Log takes one line for the console, without a newline. It must not
 	// block and must not call back. nil: nothing is said.
 	Log func(line string)
@@ -89,6 +93,7 @@ type keeper struct {
 	generation uint64
 	failures   int  // servers that ended since the last that was ready
 	ready      bool // server says that it serves
+	everReady  bool // one has said so
 	hurry      chan struct{}
 	alone      *time.Timer // runs while an ending is wanted and no server is ready
 	end        *End

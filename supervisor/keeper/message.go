@@ -82,7 +82,7 @@ const (
 	Signaled                      // answer to a Signal: Seq, Outcome, Errno
 	Held                          // answer to Client.Hold: Name, Errno 0 when it is held
 	Asked                         // somebody wants something of zinit: Ask
-	Lost                          // the keeper is gone; made by the client, once, and the last event
+	Lost                          // the keeper is gone, or has heard End; made by the client, once, and the last event
 )
 
 var kindNames = [...]string{"", "spawned", "execed", "failed", "busy", "exited", "gone", "signaled", "held", "asked", "lost"}

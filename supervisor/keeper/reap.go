@@ -80,7 +80,7 @@ func (k *keeper) last(e *entry) {
 	} else if e.report >= 0 {
 		k.readReport(e)
 	}
-	if e.atExit != 0 && e.execed {
+	if e.atExit != 0 && e.execed && e.seq == 0 { // those who were told to stop are at it
 		_ = send(-e.pid, e.atExit)
 	}
 	var status unix.WaitStatus

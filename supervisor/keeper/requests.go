@@ -88,6 +88,10 @@ func (k *keeper) handle(c *conn, r *request) (surplus []int) {
 		return k.held.drop(r.name)
 	case recReady:
 		k.ready, k.failures = true, 0
+		if k.opt.Ready != nil && !k.everReady {
+			go k.guarded("ready", k.opt.Ready)
+		}
+		k.everReady = true
 		k.expectServer()
 	case recEnd:
 		k.endWanted(r.end)
