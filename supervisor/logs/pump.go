@@ -51,6 +51,7 @@ type Pump struct {
 	quiet     chan struct{} // closed when Close was called and no follower is left
 	total     int64         // all stores together may take this
 	used      int64
+	moved     int // bytes since the goroutine last asked
 	closed    bool
 }
 

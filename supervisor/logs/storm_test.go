@@ -21,11 +21,16 @@ import (
 const stormChild = "LOGS_STORM_CHILD"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(stormChild) != "" {
+	switch os.Getenv(stormChild) {
+	case "":
+		os.Exit(m.Run())
+	case "writer":
+		total, _ := strconv.Atoi(os.Args[1])
+		chunk, _ := strconv.Atoi(os.Args[2])
+		writeMuch(1, total, chunk)
+	default:
 		stormPump()
-		return
 	}
-	os.Exit(m.Run())
 }
 
 // remote is the child's Holder: descriptor 3 leads to the keeper.
