@@ -49,6 +49,8 @@ type slot struct {
 	n     int              // steps in the list
 	used  int              // bytes of mem in use
 	full  bool             // something did not fit, or held a NUL
+
+	sharing bool // the child shares our descriptors until its first step
 }
 
 // arena is all slots. The lock of the keeper guards free.
@@ -91,7 +93,7 @@ func (a *arena) take() *slot {
 
 func (s *slot) reset() {
 	*s.head = header{}
-	s.n, s.used, s.full = 0, dataOffset, false
+	s.n, s.used, s.full, s.sharing = 0, dataOffset, false, false
 }
 
 // give takes back a slot whose child has left it.

@@ -1,6 +1,9 @@
 package keeper
 
-import "syscall"
+import (
+	"syscall"
+	"time"
+)
 
 // spawn starts a run, or tells again about one that is known. Only the
 // goroutine that reads requests calls it.
@@ -19,7 +22,7 @@ func (k *keeper) spawn(s *Spawn) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if slot != nil {
-		k.arena.give(slot)
+		k.giveBack(slot)
 	}
 	k.answer(Event{Kind: Busy, Tag: s.Tag, Run: s.Run, Errno: errno})
 }
@@ -43,12 +46,28 @@ func (k *keeper) known(key runKey) bool {
 	return true
 }
 
-// reserve takes a slot, if the tables have room for one more run.
+// slotPatience is how long a spawn waits for a child before it to reach its
+// exec when all slots are in use.
+const slotPatience = 50 * time.Millisecond
+
+// reserve takes a slot, if the tables have room for one more run. In a burst
+// it waits for one; when none came free for a while (all execs hang) nobody
+// waits any more until one does.
 func (k *keeper) reserve() (*slot, syscall.Errno) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.children.full() || k.held.count+len(ends) > maxHeld {
 		return nil, syscall.ENFILE
+	}
+	k.settleAll()
+	if len(k.arena.free) == 0 && !k.starved {
+		k.flush()
+		k.kick()
+		timer := time.AfterFunc(slotPatience, k.starve)
+		defer timer.Stop()
+		for len(k.arena.free) == 0 && !k.starved {
+			k.roomy.Wait()
+		}
 	}
 	if s := k.arena.take(); s != nil {
 		return s, 0
@@ -56,11 +75,25 @@ func (k *keeper) reserve() (*slot, syscall.Errno) {
 	return nil, syscall.EAGAIN
 }
 
+func (k *keeper) starve() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.starved = len(k.arena.free) == 0
+	k.roomy.Broadcast()
+}
+
+// giveBack returns a slot. Lock held.
+func (k *keeper) giveBack(s *slot) {
+	k.arena.give(s)
+	k.starved = false
+	k.roomy.Broadcast()
+}
+
 // begin starts a run on a slot. An errno means that no entry was made and the
 // slot is unused.
 func (k *keeper) begin(key runKey, s *Spawn, slot *slot) syscall.Errno {
 	e := &entry{key: key, atExit: s.AtExit, report: -1}
-	j := job{spawn: s, stdio: [3]int{k.null, -1, -1}, extra: -1, exe: -1, nofileHard: k.hard}
+	j := job{spawn: s, stdio: [3]int{k.null, -1, -1}, extra: -1, exe: -1, keep: -1, nofileHard: k.hard}
 	if !j.possible() {
 		return k.refuse(e, slot, stepMessage, syscall.EINVAL)
 	}
@@ -72,14 +105,14 @@ func (k *keeper) begin(key runKey, s *Spawn, slot *slot) syscall.Errno {
 	default:
 		return k.refuse(e, slot, stepPipe, errno)
 	}
-	defer p.closeWrite()
+	e.needed = p.write[:p.n]
 	j.stdio[1], j.stdio[2] = p.write[0], p.write[1]
 	if s.ReadyFD > 0 {
 		j.extra = p.write[2]
 	}
 	step, errno := k.birth(e, &j, slot)
 	if errno != 0 {
-		closeAll(p.read[:p.n])
+		p.close()
 		return k.refuse(e, slot, step, errno)
 	}
 	k.mu.Lock()
@@ -99,7 +132,7 @@ func (k *keeper) refuse(e *entry, slot *slot, step string, errno syscall.Errno) 
 	defer k.mu.Unlock()
 	k.cloning = false
 	k.born.Broadcast()
-	k.arena.give(slot)
+	k.giveBack(slot)
 	e.failed, e.step, e.errno = true, step, errno
 	k.children.add(e)
 	k.owe(e, Failed)
@@ -146,16 +179,26 @@ func (k *keeper) birth(e *entry, j *job, slot *slot) (step string, errno syscall
 func (k *keeper) launched(e *entry, slot *slot) {
 	if e.slot == nil {
 		k.forking = true
-		k.arena.give(slot)
+		k.giveBack(slot)
+		e.letGo()
 		fd := e.report
 		go k.guarded("exec watcher", func() { k.watchReport(e, fd) })
 	} else {
 		k.starting = append(k.starting, e)
-		k.kick()
+		k.unseen = true
 	}
 	k.cloning = false
 	k.births++
 	k.born.Broadcast()
+}
+
+// settleAll settles all children that have left their slots. Lock held.
+func (k *keeper) settleAll() {
+	for i := len(k.starting) - 1; i >= 0; i-- {
+		if k.starting[i].slot.left() {
+			k.settle(k.starting[i])
+		}
+	}
 }
 
 // settle notes that e's child has left its slot: its program runs, a step
@@ -163,8 +206,9 @@ func (k *keeper) launched(e *entry, slot *slot) {
 // the zombie still there.
 func (k *keeper) settle(e *entry) {
 	step, errno := e.slot.verdict()
-	k.arena.give(e.slot)
+	k.giveBack(e.slot)
 	e.slot = nil
+	e.letGo()
 	for i, o := range k.starting {
 		if o == e {
 			k.starting[i] = k.starting[len(k.starting)-1]
@@ -175,20 +219,31 @@ func (k *keeper) settle(e *entry) {
 	k.decide(e, step, errno)
 }
 
+// letGo closes our end of what only the child should have.
+func (e *entry) letGo() {
+	closeAll(e.needed)
+	e.needed = nil
+}
+
 // decide notes what became of e's way to its exec. Lock held.
 func (k *keeper) decide(e *entry, step string, errno syscall.Errno) {
-	const killed = pfForkNoExec | pfExiting
-	if errno != 0 {
+	switch {
+	case errno != 0:
 		e.failed, e.step, e.errno = true, step, errno
 		k.news(e, Failed)
-		return
+	case e.dead && e.noExec, e.seq > 0 && killedBeforeExec(e.pid):
+	default:
+		e.execed = true
+		k.news(e, Execed)
 	}
-	if st, ok := readStat(e.pid); ok && st.flags&killed == killed {
-		e.noExec = true
-		return
-	}
-	e.execed = true
-	k.news(e, Execed)
+}
+
+// killedBeforeExec reports whether a child that has left our memory did so
+// because it was killed.
+func killedBeforeExec(pid int) bool {
+	const killed = pfForkNoExec | pfExiting
+	s, ok := readStat(pid)
+	return ok && s.flags&killed == killed
 }
 
 // news owes kind to the server, unless e is the server. Lock held.

@@ -33,9 +33,11 @@ type entry struct {
 	seq    uint64 // highest signal acted on
 
 	slot   *slot // while it is before its exec
+	needed []int // what it shares with us until then: closed when it has left
 	report int   // the same for a child of the exec-steps applet: where it reports; else -1
 	execed bool
 	failed bool
+	dead   bool // its main process is a zombie
 	reaped bool // its main process has ended and its number is free
 	gone   bool
 	noExec bool

@@ -19,7 +19,9 @@ func cloneSteps(flags, stack uintptr, head *header, steps *step) (pid, errno uin
 
 // clone starts a child on the prepared slot and returns at once. All signals
 // are blocked in the thread across the clone and so in the child, because
-// Go's handlers would run there until the first steps are made.
+// Go's handlers would run there until they are undone. It may share
+// our descriptors until its first step: what it needs of them must stay open
+// until it has left its slot.
 //
 // Why not syscall.ForkExec: it waits for the exec inside a raw system call, so
 // an exec that hangs keeps its processor and the next collection stops the
@@ -30,7 +32,11 @@ func clone(s *slot) (pid int, errno syscall.Errno) {
 	all, old := ^uint64(0), uint64(0)
 	mask(&all, &old)
 	atomic.StoreUint32(&s.head.alive, 1)
-	p, e := cloneSteps(unix.CLONE_VM|unix.CLONE_CHILD_CLEARTID|uintptr(unix.SIGCHLD), s.stack(), s.head, &s.steps[0])
+	flags := unix.CLONE_VM | unix.CLONE_CHILD_CLEARTID | uintptr(unix.SIGCHLD)
+	if s.sharing {
+		flags |= unix.CLONE_FILES
+	}
+	p, e := cloneSteps(flags, s.stack(), s.head, &s.steps[0])
 	mask(&old, nil)
 	return int(p), syscall.Errno(e)
 }

@@ -101,7 +101,7 @@ func (k *keeper) sweepWith(sig unix.Signal, d time.Duration) (clean bool) {
 // anyChild reports whether we have a child, dead or alive. All that descend
 // from us become our children before they can be without a parent.
 func anyChild() bool {
-	_, errno := peek(unix.WNOHANG)
+	_, _, errno := peek(unix.WNOHANG)
 	return errno == 0
 }
 

@@ -111,7 +111,7 @@ func execSteps(args []string, report *int) (step string, errno syscall.Errno) {
 		}
 	}
 	hard, _ := strconv.ParseUint(args[2], 10, 64)
-	j := job{spawn: &s, stdio: [3]int{0, 1, 2}, extra: -1, exe: -1, nofileHard: hard}
+	j := job{spawn: &s, stdio: [3]int{0, 1, 2}, extra: -1, exe: -1, keep: *report, nofileHard: hard}
 	if s.ReadyFD > 0 {
 		j.extra = extraFD
 	}

@@ -39,6 +39,20 @@ func (h *held) drop(name string) (surplus []int) {
 	return old
 }
 
+// heldFrom is the lowest number of what is held. Below are our own and those
+// that starting children need, which get a table without the rest.
+const heldFrom = 512
+
+// up moves a descriptor to where the held ones are, if it can.
+func up(fd int) int {
+	high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, heldFrom)
+	if err != nil {
+		return fd
+	}
+	unix.Close(fd)
+	return high
+}
+
 var ends = [...]string{"out", "err", "ready"}
 
 func pipeName(k runKey, end int) string {
@@ -62,13 +76,13 @@ func makePipes(s *Spawn) (p pipes, errno syscall.Errno) {
 	}
 	for p.n < n {
 		var fds [2]int
-		if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		if err := unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
 			p.close()
 			return pipes{}, errnoOf(err)
 		}
-		p.read[p.n], p.write[p.n] = fds[0], fds[1]
+		p.read[p.n], p.write[p.n] = up(fds[0]), fds[1]
 		p.n++
-		_ = unix.SetNonblock(fds[0], true)
+		_, _ = unix.FcntlInt(uintptr(fds[1]), unix.F_SETFL, 0)
 		if s.Cred != nil {
 			_ = unix.Fchown(fds[1], int(s.Cred.UID), int(s.Cred.GID))
 		}

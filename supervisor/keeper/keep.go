@@ -74,12 +74,15 @@ type keeper struct {
 	born  sync.Cond // a child was registered: for the reaper
 	wrote sync.Cond // what was owed went out: for the one who reads requests
 	stuck sync.Cond // a send would have blocked: for the writer goroutine
+	roomy sync.Cond // a slot came free: for the one who spawns
 	poked sync.Cond // a group may have emptied: for the group watcher
 
 	children children
 	births   uint64   // counts registrations
 	cloning  bool     // a child exists that is not registered yet
 	starting []*entry // before their exec, on a slot
+	unseen   bool     // the exec watcher does not know the last of them
+	starved  bool     // no slot came free for some time
 	forking  bool     // clone is refused here: use the exec-steps applet
 	held     held
 	asks     asks
@@ -135,7 +138,7 @@ func newKeeper(opt Options) (*keeper, error) {
 	opt.Grace = orElse(opt.Grace, DefaultGrace)
 	opt.Patience = orElse(opt.Patience, DefaultPatience)
 	k := &keeper{opt: opt, children: newChildren(), held: held{fds: map[string][]int{}}, in: newReceiver(-1), hurry: make(chan struct{}, 1)}
-	for _, c := range []*sync.Cond{&k.born, &k.wrote, &k.stuck, &k.poked} {
+	for _, c := range []*sync.Cond{&k.born, &k.wrote, &k.stuck, &k.roomy, &k.poked} {
 		c.L = &k.mu
 	}
 	confine()
@@ -218,6 +221,7 @@ func warmUp() {
 		})
 	}
 	done.Wait()
+	time.AfterFunc(0, func() {}) // opens the descriptors that timers need
 }
 
 // forever does step again and again. A bug in it costs a line and a moment,

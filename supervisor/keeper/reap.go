@@ -7,28 +7,40 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reapOnce collects one process that has ended, ours or adopted. It looks
-// first, without taking: the number of a process is free the moment its
-// status is taken, so that is done under the lock under which signals are
-// sent.
+// reapOnce collects what has ended, ours or adopted. It looks first, without
+// taking: the number of a process is free the moment its status is taken, so
+// that is done under the lock under which signals are sent.
 func (k *keeper) reapOnce() {
 	births := k.birthsNow()
-	pid, errno := peek(0)
-	switch {
-	case errno == syscall.ECHILD:
+	pid, exited, errno := peek(0)
+	if errno == syscall.ECHILD {
 		k.awaitBirth(births)
-	case errno == 0 && pid > 0:
-		k.reap(pid)
+		return
 	}
+	// What ends together is told together.
+	for n := 0; errno == 0 && pid > 0 && n < 16; n++ {
+		k.reap(pid, exited)
+		pid, exited, errno = peek(unix.WNOHANG)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.lookAtGroups()
+	k.flush()
 }
 
-// peek returns a process that has ended and is not reaped; 0 with WNOHANG when
-// there is none. Without a child it fails with ECHILD.
-func peek(flags int) (pid int, errno syscall.Errno) {
+// peek returns a process that has ended and is not reaped, and whether it
+// exited by itself; 0 with WNOHANG when there is none. Without a child it
+// fails with ECHILD.
+func peek(flags int) (pid int, exited bool, errno syscall.Errno) {
+	const (
+		atCode = 8 // after si_signo, si_errno
+		atPid  = 8 + unsafe.Sizeof(uintptr(0))
+		byself = 1 // CLD_EXITED
+	)
 	var info [128]byte
 	_, _, errno = syscall.Syscall6(unix.SYS_WAITID, unix.P_ALL, 0, uintptr(unsafe.Pointer(&info)), uintptr(unix.WEXITED|unix.WNOWAIT|flags), 0, 0)
-	const atPid = 8 + unsafe.Sizeof(uintptr(0)) // after si_signo, si_errno, si_code and what aligns the rest
-	return int(*(*int32)(unsafe.Pointer(&info[atPid]))), errno
+	code := *(*int32)(unsafe.Pointer(&info[atCode]))
+	return int(*(*int32)(unsafe.Pointer(&info[atPid]))), code == byself, errno
 }
 
 func (k *keeper) birthsNow() uint64 {
@@ -48,7 +60,7 @@ func (k *keeper) awaitBirth(births uint64) {
 }
 
 // reap takes the status of a process that has ended.
-func (k *keeper) reap(pid int) {
+func (k *keeper) reap(pid int, exited bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for k.lookup(pid) == nil && k.cloning {
@@ -58,10 +70,8 @@ func (k *keeper) reap(pid int) {
 	if e == nil {
 		_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil) // an orphan
 	} else {
-		k.last(e)
+		k.last(e, exited)
 	}
-	k.lookAtGroups()
-	k.flush()
 }
 
 func (k *keeper) lookup(pid int) *entry {
@@ -73,8 +83,10 @@ func (k *keeper) lookup(pid int) *entry {
 
 // last sees e off: what its zombie still tells, the last signal to its group
 // while the zombie pins the number, then its status. Lock held.
-func (k *keeper) last(e *entry) {
+func (k *keeper) last(e *entry, exited bool) {
 	e.at = monotonic()
+	e.dead = true
+	e.noExec = !exited && killedBeforeExec(e.pid)
 	if e.slot != nil {
 		k.settle(e)
 	} else if e.report >= 0 {

@@ -7,11 +7,16 @@ import (
 )
 
 // serve reads requests until the server is gone and all it left in its queue
-// is read.
+// is read. The exec watcher is told of new children when there is nothing to
+// read.
 func (k *keeper) serve(c *conn) {
-	for {
+	for flags := 0; ; flags = unix.MSG_DONTWAIT {
 		k.awaitTold(c)
-		b, fds, cut, errno := c.in.receive(0)
+		b, fds, cut, errno := c.in.receive(flags)
+		if errno == syscall.EAGAIN {
+			k.tell(true)
+			b, fds, cut, errno = c.in.receive(0)
+		}
 		switch {
 		case errno == syscall.EINTR, errno == syscall.ECONNRESET:
 			continue // after a reset the queue is still to be read
@@ -20,9 +25,19 @@ func (k *keeper) serve(c *conn) {
 		}
 		k.guarded("requests", func() { fds = k.handleAll(c, b, fds, cut) })
 		closeAll(fds)
-		k.mu.Lock()
-		k.flush()
-		k.mu.Unlock()
+		k.tell(false)
+	}
+}
+
+// tell tells the server what is owed, and after a burst the exec watcher of
+// the children that are still starting.
+func (k *keeper) tell(burstOver bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.settleAll()
+	k.flush()
+	if burstOver {
+		k.kick()
 	}
 }
 
@@ -101,6 +116,9 @@ func (k *keeper) handle(c *conn, r *request) (surplus []int) {
 
 // hold records descriptors, all of those meant or none.
 func (k *keeper) hold(r *request, fds []int) (surplus []int) {
+	for i, fd := range fds {
+		fds[i] = up(fd)
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	errno := syscall.EMFILE // some did not arrive: our table is full

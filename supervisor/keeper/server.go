@@ -37,7 +37,6 @@ func (k *keeper) startServer() (*conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a socket pair: %w", err)
 	}
-	defer unix.Close(pair[1])
 	for _, fd := range pair {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 512<<10)
 	}
@@ -45,6 +44,7 @@ func (k *keeper) startServer() (*conn, error) {
 	c := &conn{in: k.in, out: &wire{fd: pair[0]}}
 	n := k.nextGeneration(c)
 	if err := k.startProcess(n, pair[1]); err != nil {
+		unix.Close(pair[1])
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		k.conn = nil
@@ -78,7 +78,7 @@ func (k *keeper) startProcess(n uint64, socket int) error {
 			Tag: "server", Run: n, Paths: []string{path}, Argv: cmd.Argv, Env: cmd.Env, Umask: -1, ReadyFD: serverFD,
 			Limits: []Limit{{Resource: unix.RLIMIT_NOFILE, Soft: k.hard, Hard: k.hard}},
 		},
-		stdio: [3]int{k.null, 1, k.stderr}, extra: socket, exe: k.exe,
+		stdio: [3]int{k.null, 1, k.stderr}, extra: socket, exe: k.exe, keep: -1,
 	}
 	k.mu.Lock()
 	slot := k.arena.take()
@@ -86,18 +86,19 @@ func (k *keeper) startProcess(n uint64, socket int) error {
 	if slot == nil {
 		return fmt.Errorf("spawn: %w", syscall.EAGAIN)
 	}
-	e := &entry{key: runKey{"server", n}, server: true, report: -1}
+	e := &entry{key: runKey{"server", n}, server: true, report: -1, needed: []int{socket}}
 	step, errno := k.birth(e, &j, slot)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if errno != 0 {
 		k.cloning = false
 		k.born.Broadcast()
-		k.arena.give(slot)
+		k.giveBack(slot)
 		return fmt.Errorf("%s: %w", step, errno)
 	}
 	k.server = e
 	k.launched(e, slot)
+	k.kick()
 	return nil
 }
 

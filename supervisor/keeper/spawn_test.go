@@ -55,7 +55,7 @@ func runJob(t *testing.T, s Spawn, way func(*testing.T, *job) result) result {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
-	j := &job{spawn: &s, stdio: [3]int{null, p.write[0], p.write[1]}, extra: -1, exe: -1, nofileHard: limit.Max}
+	j := &job{spawn: &s, stdio: [3]int{null, p.write[0], p.write[1]}, extra: -1, exe: -1, keep: -1, nofileHard: limit.Max}
 	if s.ReadyFD > 0 {
 		j.extra = p.write[2]
 	}
@@ -331,7 +331,7 @@ func TestStepsThatNeedRightsFailWithoutThem(t *testing.T) {
 			s := sh("true")
 			c.change(&s)
 			a := testArena(t).take()
-			j := &job{spawn: &s, stdio: [3]int{0, 1, 2}, extra: -1, exe: -1, nofileHard: 1024}
+			j := &job{spawn: &s, stdio: [3]int{0, 1, 2}, extra: -1, exe: -1, keep: -1, nofileHard: 1024}
 			if errno := j.prepare(a); errno != 0 {
 				t.Fatal(errno)
 			}
@@ -365,7 +365,7 @@ func (s *slot) prepend(first ...step) {
 func TestStepThatMayFailDoesNotStopTheRest(t *testing.T) {
 	a := testArena(t).take()
 	s := sh("exit 7")
-	j := &job{spawn: &s, stdio: [3]int{0, 1, 2}, extra: -1, exe: -1, nofileHard: 1024}
+	j := &job{spawn: &s, stdio: [3]int{0, 1, 2}, extra: -1, exe: -1, keep: -1, nofileHard: 1024}
 	if errno := j.prepare(a); errno != 0 {
 		t.Fatal(errno)
 	}

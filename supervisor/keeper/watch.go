@@ -42,11 +42,7 @@ func (k *keeper) watchOnce() {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for i := len(k.starting) - 1; i >= 0; i-- {
-		if k.starting[i].slot.left() {
-			k.settle(k.starting[i])
-		}
-	}
+	k.settleAll()
 	k.flush()
 }
 
@@ -78,8 +74,14 @@ func (k *keeper) watchPolling(kicks uint64, starting bool) {
 	_, _, _ = syscall.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(k.arena.kick)), futexWaitOp, uintptr(kicks), uintptr(unsafe.Pointer(timeout)), 0, 0)
 }
 
-// kick makes the watcher look at the starting children anew.
+// kick tells the watcher of children it does not know. In a burst of spawns
+// that is done once, at its end: meanwhile who spawns looks for himself. Lock
+// held.
 func (k *keeper) kick() {
+	if !k.unseen {
+		return
+	}
+	k.unseen = false
 	atomic.AddUint32(k.arena.kick, 1)
 	_, _, _ = syscall.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(k.arena.kick)), futexWakeOp, 1, 0, 0, 0)
 }
