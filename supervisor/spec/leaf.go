@@ -13,8 +13,13 @@ func (r *reader) leaf(path []segment, v value) {
 	if foreignKey(path) {
 		return
 	}
-	r.path = dotted(path)
 	table := path[0]
+	if rule := find(table.name, path[min(1, len(path)-1)].name); rule != nil && len(path) == 2 {
+		r.path = rule.path // the usual case, and nothing to write anew
+		r.key(path, v)
+		return
+	}
+	r.path = dotted(path)
 	switch {
 	case !known(table.name) && len(path) == 1:
 		r.fail(table.at, "unknown key outside of any table", rootHint(table.name))

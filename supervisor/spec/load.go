@@ -46,8 +46,16 @@ func Load(roots []Root, trust bool) *Loaded {
 		guard:  newGuard(trust),
 		owner:  map[string]string{},
 	}
+	var empty []Root
 	for _, root := range roots {
-		l.root(root)
+		if l.root(root) == 0 {
+			empty = append(empty, root)
+		}
+	}
+	if len(empty) == len(roots) { // a root without targets is nothing to speak of
+		for _, root := range empty {
+			l.empty(root)
+		}
 	}
 	l.guard.warn(&l.Problems)
 	slices.SortFunc(l.Specs, func(a, b *Spec) int { return cmp.Compare(a.Name, b.Name) })
@@ -60,20 +68,21 @@ type loader struct {
 	owner map[string]string // file of each name so far, broken ones included
 }
 
-func (l *loader) root(root Root) {
+// root reads one directory and returns how many service files it holds; -1 when
+// what is wrong with it has been told.
+func (l *loader) root(root Root) (found int) {
 	dir, err := l.guard.openDir(root.Dir)
 	if err != nil {
 		l.refuseRoot(root, err)
-		return
+		return -1
 	}
 	defer unix.Close(dir)
 	names, err := list(dir)
 	if err != nil {
 		l.problem(root.Dir, fmt.Sprintf("cannot read the directory: %v", err), "")
-		return
+		return -1
 	}
 	var others []string
-	found := 0
 	for _, name := range names {
 		switch classify(root.Dir, name) {
 		case ours:
@@ -88,9 +97,11 @@ func (l *loader) root(root Root) {
 	if len(others) > 0 {
 		l.warning(root.Dir, "holds files that are not *.toml and were not read: "+shorten(others), "rename or remove them")
 	}
-	if found == 0 {
-		l.warning(root.Dir, "holds no service files", "write one: NAME.toml with [service] and exec")
-	}
+	return found
+}
+
+func (l *loader) empty(root Root) {
+	l.warning(root.Dir, "holds no service files", "write one: NAME.toml with [service] and exec")
 }
 
 // refuseRoot tells why nothing of a directory is read.

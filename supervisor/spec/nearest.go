@@ -20,7 +20,7 @@ func nearest(wrong string, known []string) string {
 	wrong = plain(wrong)
 	best, least := "", 3
 	for _, word := range known {
-		most := min(2, len(word)/3+len(word)%3/2) // a short word allows fewer slips
+		most := min(2, len(word)/3) // a short word allows fewer slips
 		if d := slips(wrong, plain(word)); d <= most && d < least {
 			best, least = word, d
 		}

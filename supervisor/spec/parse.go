@@ -31,10 +31,14 @@ type reader struct {
 
 	settings   *Settings // of a zinit.toml; then nothing else is read
 	doc        document
-	tables     []string // unknown ones that were already told
-	header     []segment
+	tables     []string  // unknown ones that were already told
+	names      string    // the text again, for the names of keys to be cut from
+	base       int       // where in the text the parser began
+	header     []segment // of the table that is open
+	scratch    []segment
 	path       string // the key whose value is being read
 	broken     bool   // a part of the file could not be read at all
+	lost       bool   // under a header that is wrong: nobody knows what the keys were to mean
 	env        []envVar
 	health     value // its target, judged when its type is known
 	healthType string
@@ -83,6 +87,7 @@ var bom = []byte("\ufeff")
 // read takes the text apart and hands each key to its rule. A line that is not
 // TOML is told, and reading goes on at the next.
 func (r *reader) read() {
+	r.names = string(r.src)
 	start := 0
 	if bytes.HasPrefix(r.src, bom) {
 		start = len(bom)
@@ -94,8 +99,9 @@ func (r *reader) read() {
 	var p unstable.Parser
 	for start <= len(r.src) && len(r.problems) <= maxProblems {
 		p.Reset(r.src[start:])
+		r.base = start
 		for p.NextExpression() && len(r.problems) <= maxProblems {
-			r.expression(p.Expression(), start)
+			r.expression(p.Expression())
 		}
 		if p.Error() == nil {
 			return
@@ -113,6 +119,8 @@ func (r *reader) syntax(p *unstable.Parser, start int) int {
 		at = cap(r.src) - cap(err.Highlight)
 	}
 	r.path = ""
+	line := r.src[bytes.LastIndexByte(r.src[:at], '\n')+1:]
+	r.lost = r.lost || bytes.HasPrefix(bytes.TrimLeft(line, " \t"), []byte("["))
 	hint := "strings are in quotes, lists in [ ], and each key stands on its own line"
 	if at < len(r.src) && !utf8.FullRune(r.src[at:]) || strings.Contains(p.Error().Error(), "UTF-8") {
 		hint = "save the file as UTF-8"
@@ -125,67 +133,51 @@ func (r *reader) syntax(p *unstable.Parser, start int) int {
 	return max(start, at) + next + 1
 }
 
-// expression takes one [table] header or key = value. base is added to the
-// parser's offsets.
-func (r *reader) expression(n *unstable.Node, base int) {
-	path := keyPath(n.Key())
-	for i := range path {
-		path[i].at += base
-	}
+// expression takes one [table] header or key = value.
+func (r *reader) expression(n *unstable.Node) {
+	r.path = ""
 	if n.Kind != unstable.KeyValue {
-		r.path = ""
-		r.header = path
-		r.open(path, n.Kind == unstable.ArrayTable)
+		r.header = r.keys(nil, n.Key())
+		r.lost = !r.open(r.header, n.Kind == unstable.ArrayTable)
 		return
 	}
-	v := convert(n.Value(), path[len(path)-1].at-base)
-	v.shift(base)
-	if !r.doc.set(r, path, &v) {
+	if r.lost {
 		return
 	}
-	full := path
-	if len(r.header) > 0 {
-		full = append(r.header[:len(r.header):len(r.header)], path...)
-	}
-	if r.settings != nil {
+	r.scratch = r.keys(append(r.scratch[:0], r.header...), n.Key())
+	full := r.scratch
+	path := full[len(r.header):]
+	v := r.convert(n.Value(), path[len(path)-1].at)
+	switch {
+	case !r.doc.set(r, path, &v):
+	case r.settings != nil:
 		r.setting(full, v)
-		return
-	}
-	r.leaves(full, v)
-}
-
-// shift moves every place in the value.
-func (v *value) shift(by int) {
-	if by == 0 {
-		return
-	}
-	v.at += by
-	for i := range v.list {
-		v.list[i].shift(by)
-	}
-	for i := range v.pairs {
-		v.pairs[i].value.shift(by)
-		for j := range v.pairs[i].path {
-			v.pairs[i].path[j].at += by
-		}
+	default:
+		r.leaves(full, v)
 	}
 }
 
-// open enters a table.
-func (r *reader) open(path []segment, array bool) {
-	if !r.doc.open(r, path, array) || foreignKey(path) {
-		return
+// open enters a table and returns whether its keys can be judged.
+func (r *reader) open(path []segment, array bool) bool {
+	if !r.doc.open(r, path, array) {
+		return false
+	}
+	if foreignKey(path) {
+		return true
 	}
 	name := path[0].name
 	switch {
 	case r.settings != nil:
 		if array || len(path) > 1 || name != "logging" {
 			r.fail(path[0].at, "unknown table ["+dotted(path)+"]", "the only table is [logging]")
+			return false
 		}
 	case !known(name):
 		r.unknownTable(path[0])
+		return false
 	case array:
 		r.fail(path[0].at, "["+"["+name+"]] is a list of tables; a file has one", "write ["+name+"]")
+		r.table(name, path[0].at)
 	case len(path) == 1:
 		r.table(name, path[0].at)
 	case name == "service" && len(path) == 2 && path[1].name == "env":
@@ -193,7 +185,9 @@ func (r *reader) open(path []segment, array bool) {
 		r.spec.line("service.env", r, path[0].at)
 	default:
 		r.fail(path[1].at, "unknown table ["+dotted(path)+"]", meantTable(name))
+		return false
 	}
+	return true
 }
 
 // table notes that a known table is there.

@@ -31,20 +31,20 @@ type segment struct {
 
 // convert copies a node, which lives only until the parser goes on. at is where
 // to say it stands when the parser does not know.
-func convert(n *unstable.Node, at int) value {
+func (r *reader) convert(n *unstable.Node, at int) value {
 	if n.Raw.Length > 0 {
-		at = int(n.Raw.Offset)
+		at = int(n.Raw.Offset) + r.base
 	}
 	v := value{kind: n.Kind, at: at}
 	switch n.Kind {
 	case unstable.Array:
 		for it := n.Children(); it.Next(); {
-			v.list = append(v.list, convert(it.Node(), at))
+			v.list = append(v.list, r.convert(it.Node(), at))
 		}
 	case unstable.InlineTable:
 		for it := n.Children(); it.Next(); {
-			path := keyPath(it.Node().Key())
-			v.pairs = append(v.pairs, pair{path, convert(it.Node().Value(), path[0].at)})
+			path := r.keys(nil, it.Node().Key())
+			v.pairs = append(v.pairs, pair{path, r.convert(it.Node().Value(), path[0].at)})
 		}
 	default:
 		v.text = string(n.Data)
@@ -52,10 +52,18 @@ func convert(n *unstable.Node, at int) value {
 	return v
 }
 
-func keyPath(it unstable.Iterator) []segment {
-	path := make([]segment, 0, 3)
+// keys appends the parts of a dotted key to path. Names are cut from the text of
+// the file where they stand in it as they are.
+func (r *reader) keys(path []segment, it unstable.Iterator) []segment {
 	for it.Next() {
-		path = append(path, segment{string(it.Node().Data), int(it.Node().Raw.Offset)})
+		n := it.Node()
+		at, name := int(n.Raw.Offset)+r.base, ""
+		if len(n.Data) == int(n.Raw.Length) {
+			name = r.names[at : at+len(n.Data)]
+		} else {
+			name = string(n.Data)
+		}
+		path = append(path, segment{name, at})
 	}
 	return path
 }
@@ -121,8 +129,8 @@ func (r *reader) bool(v value) bool {
 // holds control characters other than newline and tab.
 func (r *reader) text(v value) (text string, ok bool) {
 	if v.kind != unstable.String {
-		example := `"…"`
-		if v.text != "" {
+		example := ""
+		if v.kind == unstable.Integer || v.kind == unstable.Float {
 			example = strconv.Quote(v.text)
 		}
 		r.wrong(v, "a string", example)
