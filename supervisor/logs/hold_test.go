@@ -308,3 +308,67 @@ func TestLeastMemoryLimitCounts(t *testing.T) {
 		t.Errorf("the default is %d", n)
 	}
 }
+
+// sealed returns a store one of whose files cannot grow any more.
+func sealed(t *testing.T, s *store, file int) *store {
+	t.Helper()
+	fd := [...]int{s.data, s.index}[file]
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_GROW); err != nil {
+		t.Skipf("this kernel's files in memory cannot be sealed: %v", err)
+	}
+	return s
+}
+
+func TestWhoseTheyAreIsKnownBeforeBytesMove(t *testing.T) {
+	s := sealed(t, filled(t, DefaultBuffer), indexFile)
+	r, w := pipe2(t)
+	defer unix.Close(r)
+	w.write("whose?\n")
+	if n, err := s.splice(r, 1, Stdout, turnBytes, 1); err == nil || n != 0 || pending(r) != 7 || s.size() != 0 {
+		t.Errorf("%d bytes moved (%v), %d are in the pipe, %d in the store; want none moved", n, err, pending(r), s.size())
+	}
+}
+
+func TestStoreThatRefusesBytesLeavesThemInThePipe(t *testing.T) {
+	p, _ := newPump(t)
+	o := attach(t, p, "web", 1, Stdout)
+	o.write("one\n")
+	waitText(t, p, "web", "out:one")
+	p.mu.Lock()
+	sealed(t, p.stores["web"], dataFile)
+	pi := p.runs[runKey{"web", 1}][0]
+	p.mu.Unlock()
+	// The file may still take what is left of its size: none.
+	o.write("two\n")
+	waitFor(t, "the pipe rests", func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return !pi.polled
+	})
+	if n := pending(pi.fd); n != 4 {
+		t.Errorf("%d bytes are in the pipe, want 4", n)
+	}
+	<-p.Drain("web", 1) // must not try for ever
+	own := text(p.Tail(Own, -1))
+	if strings.Count(own, "cannot store the output of \"web\"") != 1 {
+		t.Errorf("zinit says %q, want it said once", own)
+	}
+	other := attach(t, p, "db", 1, Stdout)
+	other.write("fine\n")
+	waitText(t, p, "db", "out:fine")
+}
+
+// A parent's ulimit -f killed the process with SIGXFSZ at that offset.
+func TestFileSizeLimitIsLifted(t *testing.T) {
+	var was, now unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &was); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: 1 << 20, Max: was.Max}); err != nil {
+		t.Fatal(err)
+	}
+	newPump(t)
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &now); err != nil || now.Cur < was.Max {
+		t.Errorf("the limit is %d (%v), want %d", now.Cur, err, was.Max)
+	}
+}

@@ -18,7 +18,7 @@ type reader struct {
 	cur   record // whose it is
 	index int64  // where the record after cur is
 	gap   int64  // bytes missing before the next line
-	seq   uint64 // of the last line
+	line  Line   // the last one
 
 	unsaid int64 // bytes missing before lines that nobody wanted
 
@@ -175,9 +175,10 @@ func (r *reader) show(k streamKey, text []byte, seq uint64, time int64, partial 
 	if seq <= r.from {
 		return
 	}
-	visit(&Line{Seq: seq, Time: time, Service: r.s.name, Stream: k.stream, Run: k.run, Text: text,
-		Partial: partial, Dropped: r.gap})
-	r.gap, r.seq = 0, seq
+	r.line = Line{Seq: seq, Time: time, Service: r.s.name, Stream: k.stream, Run: k.run, Text: text,
+		Partial: partial, Dropped: r.gap}
+	visit(&r.line)
+	r.gap = 0
 }
 
 // finish shows the last words of the stream that the present record ends.
