@@ -13,7 +13,7 @@ const maxContradictions = 100
 // maxSteps bounds the search for shortest circles: beyond it a knot of
 // thousands of nodes that all wait for each other shows a short circle, perhaps
 // not the shortest.
-const maxSteps = 20_000_000
+const maxSteps = 2_000_000
 
 // refusal is why a node is refused. Its zero value: it is not.
 type refusal struct {
