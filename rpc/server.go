@@ -1,0 +1,148 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"net"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Options say who may call, and where trouble is told. The zero value lets only
+// root in.
+type Options struct {
+	Policy  Policy
+	Version string            // of the program, for rpc.discover
+	Log     func(line string) // one line, must not block; nil: nothing is said
+}
+
+// Server answers calls. All methods are safe for many callers.
+type Server struct {
+	methods map[string]*Method
+	list    []Method // by name, for rpc.discover
+	opt     Options
+	ctx     context.Context
+	stop    context.CancelFunc
+
+	mu    sync.Mutex // guards conns
+	conns map[*conn]bool
+	wait  sync.WaitGroup
+}
+
+// NewServer makes a server of a table of methods; rpc.discover and
+// rpc.unsubscribe are added to it.
+func NewServer(methods []Method, opt Options) *Server {
+	s := &Server{methods: map[string]*Method{}, opt: opt, conns: map[*conn]bool{}}
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	s.list = append(slices.Clone(methods), s.discoverMethod(), unsubscribeMethod())
+	slices.SortFunc(s.list, func(a, b Method) int {
+		if a.Name < b.Name {
+			return -1
+		}
+		return 1
+	})
+	for i := range s.list {
+		s.methods[s.list[i].Name] = &s.list[i]
+	}
+	return s
+}
+
+// Serve answers on l until Close. It closes l.
+func (s *Server) Serve(l *net.UnixListener) {
+	context.AfterFunc(s.ctx, func() { l.Close() })
+	for {
+		c, err := l.AcceptUnix()
+		switch {
+		case s.ctx.Err() != nil:
+			if c != nil {
+				c.Close()
+			}
+			return
+		case errors.Is(err, net.ErrClosed):
+			return
+		case err != nil: // no descriptors left, or the peer is gone already
+			s.log("cannot accept a connection: " + err.Error())
+			time.Sleep(100 * time.Millisecond)
+			continue
+		}
+		s.admit(c)
+	}
+}
+
+// admit decides by the peer alone, before a byte is read.
+func (s *Server) admit(nc *net.UnixConn) {
+	c := &conn{s: s, nc: nc}
+	peer, err := peerOf(nc)
+	switch {
+	case err != nil:
+		nc.Close()
+		return
+	case !s.opt.Policy.May(peer, Read):
+		c.turnAway(&Error{Code: CodeNotAllowed, Message: "not allowed: this zinit answers root and its own user only",
+			Data: &Data{Kind: "not_allowed", Hint: "call as root, or join the group zinit to read"}})
+		return
+	}
+	c.peer = peer
+	if !s.enter(c) {
+		c.turnAway(Errorf(CodeTooMuch, "too many connections: the most is %d", MaxConnections))
+		return
+	}
+	go func() {
+		defer s.leave(c)
+		c.serve()
+	}()
+}
+
+// enter counts c in, unless the house is full.
+func (s *Server) enter(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	most := MaxConnections - RootReserve
+	if c.peer.UID == 0 {
+		most = MaxConnections
+	}
+	if len(s.conns) >= most || s.ctx.Err() != nil {
+		return false
+	}
+	s.conns[c] = true
+	s.wait.Add(1)
+	return true
+}
+
+func (s *Server) leave(c *conn) {
+	s.mu.Lock()
+	delete(s.conns, c)
+	s.mu.Unlock()
+	c.nc.Close()
+	s.wait.Done()
+}
+
+// Close ends all connections and waits for their handlers.
+func (s *Server) Close() {
+	s.stop()
+	s.mu.Lock()
+	for c := range s.conns {
+		c.nc.Close()
+	}
+	s.mu.Unlock()
+	s.wait.Wait()
+}
+
+func (s *Server) log(line string) {
+	if s.opt.Log != nil {
+		s.opt.Log(line)
+	}
+}
+
+// run calls a handler. A panic costs that call its answer and nothing else.
+func (s *Server) run(f func() (any, error)) (result any, err error) {
+	defer func() {
+		if why := recover(); why != nil {
+			s.log("bug in an rpc method: " + string(debug.Stack()))
+			result, err = nil, Errorf(CodeInternal, "internal error; zinit's own log says more")
+		}
+	}()
+	return f()
+}
