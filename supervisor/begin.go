@@ -29,7 +29,7 @@ func New(opt Options, k Keeper, out Output) *Supervisor {
 		opt.Jitter = rand.Float64
 	}
 	return &Supervisor{opt: opt, keeper: k, logs: out, bus: &bus.Bus[Transition]{}, news: make(chan news, 4096),
-		ended: make(chan struct{}), services: map[string]*service{}, holding: map[string]int{}, started: opt.Wall()}
+		ended: make(chan struct{}), lost: make(chan struct{}), services: map[string]*service{}, holding: map[string]int{}, started: opt.Wall()}
 }
 
 // Begin takes over where the last server stopped, or, when there was none,

@@ -78,7 +78,7 @@ func (s *Supervisor) Get(name string) (Definition, error) {
 	defer s.mu.Unlock()
 	sv := s.services[name]
 	if sv == nil {
-		return Definition{}, notFound(name)
+		return Definition{}, s.unknown(name)
 	}
 	sp := sv.spec
 	d := Definition{Dependencies: dependenciesOf(sp)}

@@ -28,6 +28,15 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Reason }
 
+// unknown is the refusal of a name that no service has: nobody defines it, or
+// its file was left out. The lock is held.
+func (s *Supervisor) unknown(name string) *Error {
+	if msg, broken := s.config.Broken[name]; broken {
+		return refuse(Invalid, name, "correct the file, then: zinit reload", "%q was left out: %s", name, msg)
+	}
+	return notFound(name)
+}
+
 func notFound(name string) *Error {
 	return &Error{NotFound, name, "service not found: " + name, "zinit list shows every name"}
 }

@@ -103,7 +103,7 @@ func (t *turn) execed(sv *service) {
 }
 
 func (s *Supervisor) onFailed(ev keeper.Event) {
-	s.onRun(ev, "cannot be started", func(t *turn, sv *service) { t.failed(sv, spawnText(sv.cur, ev.Step, ev.Errno)) })
+	s.onRun(ev, "cannot be started", func(t *turn, sv *service) { t.failed(sv, s.spawnText(sv.cur, ev.Step, ev.Errno)) })
 }
 
 // failed is a run that could not be started.

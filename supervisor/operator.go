@@ -74,7 +74,7 @@ func (t *turn) find(names []string) ([]*service, error) {
 	for _, n := range names {
 		sv := t.s.services[n]
 		if sv == nil || sv.removed {
-			return nil, notFound(n)
+			return nil, t.s.unknown(n)
 		}
 		svs = append(svs, sv)
 	}
@@ -259,7 +259,7 @@ func (s *Supervisor) Kill(name string, sig syscall.Signal, by Cause) error {
 	return s.decide(by.String(), func(t *turn) error {
 		sv := s.services[name]
 		if sv == nil {
-			return notFound(name)
+			return s.unknown(name)
 		}
 		if !sv.rt.Live || sv.rt.Pid == 0 {
 			return refuse(NotRunning, name, "", "service not running: %s", name)

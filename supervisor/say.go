@@ -4,7 +4,12 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"zinit/supervisor/spec"
 )
+
+// OwnLog is the service name under which zinit's own messages are kept.
+const OwnLog = spec.Reserved
 
 // Level is the weight of one of zinit's own messages.
 type Level int

@@ -135,6 +135,15 @@ func candidates(name, path string) []string {
 	return list
 }
 
+// searched is the PATH of a service, as far as its files of variables do not set
+// another.
+func (s *Supervisor) searched(sp *spec.Spec) string {
+	env := environ{}
+	env.add(s.opt.Environ...)
+	env.add(sp.Env...)
+	return env.get("PATH")
+}
+
 // environ is a list of KEY=VALUE in which a later value replaces an earlier.
 type environ struct{ list []string }
 
@@ -184,14 +193,14 @@ func BaseEnviron(mode Mode, own []string) []string {
 }
 
 // spawnText says why a run could not be started, and what to look at.
-func spawnText(sp *spec.Spec, step string, errno syscall.Errno) string {
+func (s *Supervisor) spawnText(sp *spec.Spec, step string, errno syscall.Errno) string {
 	program := sp.Exec.Argv[0]
 	switch step {
 	case "exec":
 		text := fmt.Sprintf("cannot run %q: %v", program, errno)
 		switch {
 		case errno == unix.ENOENT && !strings.Contains(program, "/"):
-			return text + "; it is in no directory of the service's PATH"
+			return text + "; it is in no directory of the service's PATH: " + s.searched(sp)
 		case errno == unix.ENOENT:
 			return text + "; there is no such file, or its interpreter is missing"
 		case errno == unix.EACCES:

@@ -82,6 +82,7 @@ type Supervisor struct {
 	bus    *bus.Bus[Transition]
 	news   chan news
 	first  []news        // taken before any other; filled by Begin
+	lost   chan struct{} // closed when the keeper has hung up
 	ended  chan struct{} // closed when all is stopped and the keeper was told
 
 	mu         sync.Mutex // guards what follows; held for one decision, never while waiting
@@ -220,6 +221,9 @@ func (s *Supervisor) Deliver(ev keeper.Event) {
 		s.held(ev)
 		return
 	}
+	if ev.Kind == keeper.Lost {
+		close(s.lost)
+	}
 	s.news <- news{event: ev}
 }
 
@@ -244,6 +248,9 @@ func (s *Supervisor) Events(buffer int) *bus.Subscription[Transition] { return s
 
 // Ended is closed when everything has been stopped and the keeper told.
 func (s *Supervisor) Ended() <-chan struct{} { return s.ended }
+
+// Lost is closed when the keeper has hung up: after the end, or because it died.
+func (s *Supervisor) Lost() <-chan struct{} { return s.lost }
 
 // Version tells which zinit this is.
 func (s *Supervisor) Version() Version {

@@ -18,7 +18,7 @@ func (s *Supervisor) Tree(name string, reverse bool) (string, error) {
 	if name == "" {
 		roots = s.treeRoots(reverse)
 	} else if s.services[name] == nil {
-		return "", notFound(name)
+		return "", s.unknown(name)
 	}
 	d := drawing{s: s, reverse: reverse, seen: map[string]bool{}}
 	for _, r := range roots {

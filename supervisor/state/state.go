@@ -56,6 +56,24 @@ func Parse(name string) State {
 	return 0
 }
 
+// States lists every state, in the order of the constants.
+func States() []State {
+	var list []State
+	for s := Inactive; s < numStates; s++ {
+		list = append(list, s)
+	}
+	return list
+}
+
+// Events lists every event, in the order of the constants.
+func Events() []Event {
+	var list []Event
+	for e := StartFree; e < numEvents; e++ {
+		list = append(list, e)
+	}
+	return list
+}
+
 // Event is what happened to a service or was asked of it. The zero value is
 // no event.
 type Event uint8
