@@ -1,0 +1,120 @@
+package server
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"zinit/applets"
+	"zinit/supervisor"
+)
+
+// flags are what the server applet is told. Flags win over variables, and
+// variables over defaults.
+type flags struct {
+	configDir, logLevel string
+	sockets             []string // where to listen, in place of the mode's own
+	target              string
+	shutdownTimeout     time.Duration
+	trust               bool
+	readyFD             int
+	mode                supervisor.Mode
+	keeperFD            int // 0: a person called
+	level               supervisor.Level
+}
+
+const usage = `Usage: zinit server [FLAGS]
+
+Supervises the services of a directory, until it is told to stop (Ctrl-C, TERM).
+
+  zinit server --config-dir ./services --socket ./zinit.sock
+
+Flags:
+  -c, --config-dir DIR      service files; a DIR with services/ or targets/ in it is a whole root
+                            (ZINIT_CONFIG_DIR; default ~/hero/var/zinit, for root /etc/zinit)
+  -s, --socket PATH         where clients call (ZINIT_SOCKET; default ~/hero/var/zinit.sock, for root /var/run/zinit.sock)
+      --log-level LEVEL     debug, info, warn or error (ZINIT_LOG_LEVEL; default info)
+      --target NAME         start only NAME and what it pulls in
+      --shutdown-timeout D  how long a shutdown may take, e.g. 30s (default 90s, in a container 10s)
+      --trust-config        a file's wrong owner or mode is a warning, not an error
+      --ready-fd N          write a newline to descriptor N when ready
+`
+
+// parse reads the arguments. A nil result ends the applet with status.
+func parse(args []string, std applets.Streams) (f *flags, status int) {
+	f = &flags{mode: supervisor.User}
+	fs := flag.NewFlagSet("server", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.Usage = func() {}
+	for _, name := range []string{"c", "config-dir"} {
+		fs.StringVar(&f.configDir, name, os.Getenv("ZINIT_CONFIG_DIR"), "")
+	}
+	for _, name := range []string{"s", "socket"} {
+		fs.Func(name, "", func(path string) error { f.sockets = append(f.sockets, path); return nil })
+	}
+	fs.StringVar(&f.logLevel, "log-level", os.Getenv("ZINIT_LOG_LEVEL"), "")
+	fs.StringVar(&f.target, "target", "", "")
+	fs.DurationVar(&f.shutdownTimeout, "shutdown-timeout", 0, "")
+	fs.BoolVar(&f.trust, "trust-config", false, "")
+	fs.IntVar(&f.readyFD, "ready-fd", 0, "")
+	fs.IntVar(&f.keeperFD, "keeper-fd", 0, "")
+	fs.StringVar((*string)(&f.mode), "mode", string(supervisor.User), "")
+	pid1Mode := fs.Bool("pid1-mode", false, "")
+	err := fs.Parse(args[1:])
+	if env := os.Getenv("ZINIT_SOCKET"); env != "" && len(f.sockets) == 0 {
+		f.sockets = []string{env}
+	}
+	if err == nil && fs.NArg() > 0 {
+		err = fmt.Errorf("unexpected argument %q", fs.Arg(0))
+	}
+	if err == nil {
+		err = f.check()
+	}
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Fprint(std.Out, usage)
+		return nil, 0
+	}
+	if err != nil {
+		fmt.Fprintf(std.Err, "zinit server: %v\n  see: zinit server --help\n", err)
+		return nil, 2
+	}
+	if *pid1Mode && f.keeperFD == 0 {
+		f.mode = supervisor.Container
+	}
+	return f, 0
+}
+
+func (f *flags) check() error {
+	var ok bool
+	if f.level, ok = supervisor.ParseLevel(f.logLevel); !ok {
+		return fmt.Errorf("unknown log level %q: debug, info, warn or error", f.logLevel)
+	}
+	if f.shutdownTimeout < 0 {
+		return fmt.Errorf("--shutdown-timeout %s is negative", f.shutdownTimeout)
+	}
+	return nil
+}
+
+// rest renders f for the server that a keeper starts.
+func (f *flags) rest(p paths) []string {
+	out := []string{"--mode", string(f.mode), "--log-level", f.logLevel}
+	for _, path := range p.sockets {
+		out = append(out, "--socket", path)
+	}
+	if f.configDir != "" {
+		out = append(out, "--config-dir", f.configDir)
+	}
+	if f.target != "" {
+		out = append(out, "--target", f.target)
+	}
+	if f.shutdownTimeout != 0 {
+		out = append(out, "--shutdown-timeout", f.shutdownTimeout.String())
+	}
+	if f.trust {
+		out = append(out, "--trust-config")
+	}
+	return out
+}

@@ -1,0 +1,144 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"zinit/rpc"
+	"zinit/supervisor"
+	"zinit/supervisor/logs"
+)
+
+// methods answers calls with what a supervisor and its logs know.
+type methods struct {
+	s    *supervisor.Supervisor
+	pump *logs.Pump
+}
+
+// Methods is the table of everything that can be called. Names, parameters and
+// results are those of zinit 0.3.9, extended.
+func Methods(s *supervisor.Supervisor, pump *logs.Pump) []rpc.Method {
+	m := methods{s, pump}
+	return append(append(m.system(), m.services()...), m.output()...)
+}
+
+var (
+	nameParam  = rpc.Param{Name: "name", Type: "string", Required: true, Doc: "name of a service"}
+	maybeName  = rpc.Param{Name: "name", Type: "string", Doc: "name of a service; all when absent"}
+	namesParam = rpc.Param{Name: "names", Type: "array", Doc: "several names, in place of name"}
+	waitParam  = rpc.Param{Name: "wait", Type: "boolean", Doc: "answer with the outcome, not at once"}
+	depsParam  = rpc.Param{Name: "no_deps", Type: "boolean", Doc: "leave other services alone"}
+	timeParam  = rpc.Param{Name: "timeout_ms", Type: "integer", Doc: "how long to wait; 0: as long as it takes"}
+	dryParam   = rpc.Param{Name: "dry_run", Type: "boolean", Doc: "only say what would happen"}
+)
+
+// ok is the answer to what is accepted.
+var ok = map[string]bool{"ok": true}
+
+func (m methods) system() []rpc.Method {
+	return []rpc.Method{
+		{Name: "system.ping", Doc: "Says that zinit answers, and its version.", Access: rpc.Read,
+			Handler: func(*rpc.Call) (any, error) { return map[string]string{"version": m.s.Version().Version}, nil }},
+		{Name: "system.version", Doc: "Says which zinit answers: version, pids, generation, mode.", Access: rpc.Read,
+			Handler: func(*rpc.Call) (any, error) { return m.s.Version(), nil }},
+		m.end("system.shutdown", "shutdown", "Stops everything in order and ends zinit; on a machine, powers off."),
+		m.end("system.poweroff", "poweroff", "Stops everything in order and powers the machine off."),
+		m.end("system.reboot", "reboot", "Stops everything in order and reboots the machine."),
+		m.end("system.halt", "halt", "Stops everything in order and halts the machine."),
+		m.reload("system.reload"), m.reload("service.reload"),
+		{Name: "events.subscribe", Doc: "Tells every transition as a notification \"event\".", Access: rpc.Read, Handler: m.events},
+	}
+}
+
+func (m methods) end(name, how, doc string) rpc.Method {
+	return rpc.Method{Name: name, Doc: doc, Access: rpc.Write, Handler: func(c *rpc.Call) (any, error) {
+		if err := m.s.Shutdown(how, operator(c)); err != nil {
+			return nil, codeOf(err)
+		}
+		return ok, nil
+	}}
+}
+
+func (m methods) reload(name string) rpc.Method {
+	return rpc.Method{Name: name, Doc: "Reads the service files again: whole, or not at all.", Access: rpc.Write, Params: []rpc.Param{dryParam},
+		Handler: func(c *rpc.Call) (any, error) {
+			var p struct {
+				DryRun bool `json:"dry_run"`
+			}
+			if err := c.Bind(&p); err != nil {
+				return nil, err
+			}
+			r, err := m.s.Reload(operator(c), p.DryRun)
+			if err != nil {
+				return nil, codeOf(err)
+			}
+			return r, nil
+		}}
+}
+
+// operator is the cause of what a call does.
+func operator(c *rpc.Call) supervisor.Cause {
+	return supervisor.Cause{Kind: "operator", UID: c.Peer.UID, PID: c.Peer.PID}
+}
+
+// eventBuffer is how many transitions a subscriber may be behind.
+const eventBuffer = 1024
+
+func (m methods) events(c *rpc.Call) (any, error) {
+	sub := m.s.Events(eventBuffer)
+	return c.Subscribe(func(ctx context.Context, id uint64) {
+		defer sub.Close()
+		missed := uint64(0)
+		for {
+			select {
+			case tr, open := <-sub.C:
+				if !open {
+					return
+				}
+				now := sub.Missed()
+				if c.Notify("event", event{tr, id, now - missed}) != nil {
+					return
+				}
+				missed = now
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+}
+
+// event is a transition as a subscriber gets it.
+type event struct {
+	supervisor.Transition
+	Subscription uint64 `json:"subscription"`
+	Missed       uint64 `json:"missed,omitempty"` // transitions left out before this one
+}
+
+// codes say which RPC code each kind of refusal is.
+var codes = map[supervisor.Kind]int{
+	supervisor.NotFound: rpc.CodeNotFound, supervisor.NotRunning: rpc.CodeNotRunning, supervisor.Refused: rpc.CodeRefused,
+	supervisor.ShuttingDown: rpc.CodeShuttingDown, supervisor.TimedOut: rpc.CodeTimedOut, supervisor.Invalid: rpc.CodeInvalidConfig,
+	supervisor.Cyclic: rpc.CodeCycle, supervisor.Unrecorded: rpc.CodeUnrecorded,
+}
+
+// codeOf turns an error of the supervisor into one that travels.
+func codeOf(err error) error {
+	var e *supervisor.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	code, known := codes[e.Kind]
+	if !known {
+		code = rpc.CodeInternal
+	}
+	return &rpc.Error{Code: code, Message: e.Reason, Data: &rpc.Data{Kind: string(e.Kind), Service: e.Service, Reason: e.Reason, Hint: e.Hint}}
+}
+
+// within bounds ctx by a number of milliseconds; 0 does not.
+func within(ctx context.Context, ms int64) (context.Context, context.CancelFunc) {
+	if ms <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Duration(ms)*time.Millisecond)
+}

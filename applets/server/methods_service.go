@@ -1,0 +1,193 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"syscall"
+
+	"zinit/rpc"
+	"zinit/supervisor"
+	"zinit/supervisor/spec"
+)
+
+func (m methods) services() []rpc.Method {
+	return []rpc.Method{
+		{Name: "service.list", Doc: "Names every service, sorted.", Access: rpc.Read,
+			Handler: func(*rpc.Call) (any, error) { return m.s.Names(), nil }},
+		{Name: "service.list_full", Doc: "Every service with its state and reason, by name.", Access: rpc.Read,
+			Handler: func(*rpc.Call) (any, error) { return m.s.List(), nil }},
+		question(m.s.Status, "service.status", "State, pid and error of a service."),
+		question(m.s.StatusFull, "service.status_full", "Everything about a service."),
+		question(m.s.Get, "service.get", "The accepted definition of a service, defaults filled in."),
+		question(m.s.Why, "service.why", "The chain from a service to the root cause."),
+		{Name: "service.is_running", Doc: "Whether a service runs; false for an unknown name.", Access: rpc.Read, Params: []rpc.Param{nameParam}, Handler: m.isRunning},
+		{Name: "service.tree", Doc: "Draws the services with what they depend on.", Access: rpc.Read, Handler: m.tree,
+			Params: []rpc.Param{maybeName, {Name: "reverse", Type: "boolean", Doc: "dependents in place of dependencies"}}},
+		{Name: "service.start", Doc: "Starts services with what they need.", Access: rpc.Write, Handler: m.start,
+			Params: []rpc.Param{optional(nameParam), namesParam, waitParam, depsParam, timeParam}},
+		{Name: "service.stop", Doc: "Stops services, those that need them first.", Access: rpc.Write, Handler: m.stop,
+			Params: []rpc.Param{optional(nameParam), namesParam, waitParam, depsParam, dryParam, timeParam}},
+		{Name: "service.restart", Doc: "Stops services and those that need them, and starts them again.", Access: rpc.Write, Handler: m.restart,
+			Params: []rpc.Param{optional(nameParam), namesParam, waitParam, depsParam, dryParam, timeParam}},
+		{Name: "service.kill", Doc: "Sends a signal to all processes of a service.", Access: rpc.Write, Handler: m.kill,
+			Params: []rpc.Param{nameParam, {Name: "signal", Type: "any", Doc: "name or number; SIGTERM when absent"}}},
+	}
+}
+
+func optional(p rpc.Param) rpc.Param { p.Required = false; return p }
+
+// question is a method that asks about one service.
+func question[T any](ask func(string) (T, error), name, doc string) rpc.Method {
+	return rpc.Method{Name: name, Doc: doc, Access: rpc.Read, Params: []rpc.Param{nameParam}, Handler: func(c *rpc.Call) (any, error) {
+		n, err := oneName(c)
+		if err != nil {
+			return nil, err
+		}
+		answer, err := ask(n)
+		if err != nil {
+			return nil, codeOf(err)
+		}
+		return answer, nil
+	}}
+}
+
+func oneName(c *rpc.Call) (string, error) {
+	var p struct {
+		Name string `json:"name"`
+	}
+	err := c.Bind(&p)
+	return p.Name, err
+}
+
+func (m methods) isRunning(c *rpc.Call) (any, error) {
+	name, err := oneName(c)
+	if err != nil {
+		return nil, err
+	}
+	st, err := m.s.Status(name)
+	return err == nil && st.State == "running", nil
+}
+
+func (m methods) tree(c *rpc.Call) (any, error) {
+	var p struct {
+		Name    string `json:"name"`
+		Reverse bool   `json:"reverse"`
+	}
+	if err := c.Bind(&p); err != nil {
+		return nil, err
+	}
+	text, err := m.s.Tree(p.Name, p.Reverse)
+	if err != nil {
+		return nil, codeOf(err)
+	}
+	return map[string]string{"ascii": text}, nil
+}
+
+// request is what start, stop and restart are asked.
+type request struct {
+	Name    string   `json:"name"`
+	Names   []string `json:"names"`
+	Wait    bool     `json:"wait"`
+	NoDeps  bool     `json:"no_deps"`
+	DryRun  bool     `json:"dry_run"`
+	Timeout int64    `json:"timeout_ms"`
+}
+
+func bindRequest(c *rpc.Call) (request, error) {
+	var r request
+	if err := c.Bind(&r); err != nil {
+		return r, err
+	}
+	if r.Name != "" {
+		r.Names = append([]string{r.Name}, r.Names...)
+	}
+	if len(r.Names) == 0 {
+		return r, rpc.Errorf(rpc.CodeInvalidParams, "missing 'name' parameter")
+	}
+	return r, nil
+}
+
+// outcomes is the answer of a request that waits.
+type outcomes struct {
+	Outcomes []supervisor.Outcome `json:"outcomes"`
+	Also     []string             `json:"also,omitempty"` // what went with those asked for
+}
+
+// await answers at once, or, where that was asked, when the outcome is known.
+func (r request) await(also []string, wait func(context.Context, []string) ([]supervisor.Outcome, error)) (any, error) {
+	if !r.Wait {
+		return ok, nil
+	}
+	return rpc.Later(func(ctx context.Context) (any, error) {
+		ctx, cancel := within(ctx, r.Timeout)
+		defer cancel()
+		out, err := wait(ctx, r.Names)
+		if err != nil {
+			return nil, codeOf(err)
+		}
+		return outcomes{out, also}, nil
+	}), nil
+}
+
+func (m methods) start(c *rpc.Call) (any, error) {
+	r, err := bindRequest(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.s.Start(r.Names, operator(c), supervisor.StartOptions{NoDeps: r.NoDeps}); err != nil {
+		return nil, codeOf(err)
+	}
+	return r.await(nil, m.s.AwaitStart)
+}
+
+func (m methods) stop(c *rpc.Call) (any, error) { return m.takeDown(c, m.s.Stop, m.s.AwaitStop) }
+
+func (m methods) restart(c *rpc.Call) (any, error) { return m.takeDown(c, m.s.Restart, m.s.AwaitStart) }
+
+func (m methods) takeDown(c *rpc.Call, do func([]string, supervisor.Cause, supervisor.StopOptions) ([]string, error),
+	wait func(context.Context, []string) ([]supervisor.Outcome, error)) (any, error) {
+	r, err := bindRequest(c)
+	if err != nil {
+		return nil, err
+	}
+	also, err := do(r.Names, operator(c), supervisor.StopOptions{NoDeps: r.NoDeps, DryRun: r.DryRun})
+	if err != nil {
+		return nil, codeOf(err)
+	}
+	if r.DryRun {
+		return outcomes{[]supervisor.Outcome{}, also}, nil
+	}
+	return r.await(also, wait)
+}
+
+func (m methods) kill(c *rpc.Call) (any, error) {
+	var p struct {
+		Name   string          `json:"name"`
+		Signal json.RawMessage `json:"signal"`
+	}
+	if err := c.Bind(&p); err != nil {
+		return nil, err
+	}
+	sig, err := signalOf(p.Signal)
+	if err != nil {
+		return nil, rpc.Errorf(rpc.CodeInvalidParams, "cannot send a signal to %q: %v", p.Name, err)
+	}
+	if err := m.s.Kill(p.Name, sig, operator(c)); err != nil {
+		return nil, codeOf(err)
+	}
+	return ok, nil
+}
+
+// signalOf reads a signal by name or number; SIGTERM when absent.
+func signalOf(raw json.RawMessage) (syscall.Signal, error) {
+	if len(raw) == 0 {
+		return syscall.SIGTERM, nil
+	}
+	text := string(raw)
+	if raw[0] == '"' {
+		if err := json.Unmarshal(raw, &text); err != nil {
+			return 0, err
+		}
+	}
+	return spec.ParseSignal(text)
+}
