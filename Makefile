@@ -10,9 +10,8 @@ DESTDIR ?=
 INIT    ?= $(if $(DESTDIR),yes,)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null | sed 's/^v//; s/^\([0-9a-f]\{7,\}\)/0.4.0-dev+\1/' | grep . || echo 0.4.0-dev)
 
-TAGS     := urfave_cli_no_docs
 LDFLAGS  := -s -w -X main.version=$(VERSION)
-BUILD    := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags $(TAGS) -ldflags "$(LDFLAGS)"
+BUILD    := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "$(LDFLAGS)"
 PACKAGES := ./... $(addprefix ./,$(patsubst %/main.go,%,$(wildcard testdata/*/main.go)))
 MAX_SIZE := 6000000
 FUZZTIME ?= 20s
@@ -30,26 +29,26 @@ demo: build ## start zinit on testdata/demo and show what it does, until Ctrl-C
 test: ## run every ring; installs what a ring needs as root, else skips it loudly (never with CI=true)
 	@mkdir -p $(DIST) && rm -f $(ZINIT_SKIPPED)
 	-@sh testdata/setup.sh real vm container
-	@code=0; CGO_ENABLED=0 $(GO) test -tags $(TAGS) -count=1 -parallel 6 -timeout 18m $(PACKAGES) || code=$$?; \
+	@code=0; CGO_ENABLED=0 $(GO) test -count=1 -parallel 6 -timeout 18m $(PACKAGES) || code=$$?; \
 	if [ -s $(ZINIT_SKIPPED) ]; then echo; echo "RINGS SKIPPED"; sort -u $(ZINIT_SKIPPED); fi; \
 	exit $$code
 
 check: ## gofmt, vet, staticcheck, short tests, go.mod tidy
 	@out=$$(gofmt -l .); [ -z "$$out" ] || { echo "gofmt would change:"; echo "$$out"; exit 1; }
-	$(GO) vet -tags $(TAGS) $(PACKAGES)
-	CGO_ENABLED=0 $(GO) run honnef.co/go/tools/cmd/staticcheck@latest -tags $(TAGS) $(PACKAGES)
-	CGO_ENABLED=0 $(GO) test -tags $(TAGS) -short $(PACKAGES)
+	$(GO) vet $(PACKAGES)
+	CGO_ENABLED=0 $(GO) run honnef.co/go/tools/cmd/staticcheck@latest $(PACKAGES)
+	CGO_ENABLED=0 $(GO) test -short $(PACKAGES)
 	$(GO) mod tidy -diff
 
 race: ## the tests under the race detector, zinit itself built with it too (needs gcc)
-	CGO_ENABLED=1 ZINIT_TEST_RACE=1 $(GO) test -race -tags $(TAGS) -timeout 30m $(PACKAGES)
+	CGO_ENABLED=1 ZINIT_TEST_RACE=1 $(GO) test -race -timeout 30m $(PACKAGES)
 
 fuzz: ## every fuzz target for FUZZTIME (20s)
 	@grep -rl --include='*_test.go' '^func Fuzz' . | while read -r f; do \
 		dir=$$(dirname "$$f"); \
 		for name in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' "$$f"); do \
 			echo "$$dir $$name"; \
-			$(GO) test -tags $(TAGS) -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) "$$dir" || exit 1; \
+			$(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) "$$dir" || exit 1; \
 		done; \
 	done
 

@@ -1,0 +1,128 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"zinit/rpc"
+)
+
+// comeBack is how long a call waits for a server that is being replaced.
+const comeBack = 30 * time.Second
+
+// betweenTries is the pause between two calls to a server that ends before it
+// answers, and between two looks at one that is ending.
+const betweenTries = 20 * time.Millisecond
+
+// sockets are the places to try, in order.
+func (s *session) sockets() []string {
+	if s.socket != "" {
+		return []string{s.socket}
+	}
+	list := []string{"/var/run/zinit.sock", "/run/zinit.sock"}
+	if home := os.Getenv("HOME"); filepath.IsAbs(home) {
+		list = append(list, filepath.Join(home, "hero/var/zinit.sock"))
+	}
+	return list
+}
+
+// dial connects to the first place that answers.
+func (s *session) dial(ctx context.Context) (*rpc.Client, error) {
+	var tried []string
+	for _, path := range s.sockets() {
+		c, err := rpc.Dial(ctx, path)
+		if err == nil {
+			return c, nil
+		}
+		tried = append(tried, rpc.Describe(path, err))
+	}
+	return nil, fail(exitNoServer, "start one with: zinit server", "cannot reach a server:\n    %s", strings.Join(tried, "\n    "))
+}
+
+// again says whether a call may be made a second time when the connection ended
+// before its answer came. What only asks may; a start or a stop may, because a
+// second one changes nothing. A restart or a signal may not.
+func again(method string) bool {
+	switch method {
+	case "service.restart", "service.kill", "system.reload":
+		return false
+	}
+	return true
+}
+
+// call makes one call and decodes its answer. While the server is being replaced
+// it waits.
+func (s *session) call(ctx context.Context, method string, params, result any) error {
+	deadline := time.Now().Add(comeBack)
+	for {
+		c, err := s.dial(ctx)
+		if err != nil {
+			return err
+		}
+		err = c.Call(ctx, method, params, result)
+		c.Close()
+		switch {
+		case err == nil:
+			return nil
+		case !errors.Is(err, rpc.ErrGone):
+			return explain(err)
+		case !again(method):
+			return fail(exitNoServer, "look with: zinit list", "the server was replaced before it answered %s; whether it was done is not known", method)
+		case time.Now().After(deadline):
+			return fail(exitNoServer, "", "the server keeps ending before it answers")
+		}
+		time.Sleep(betweenTries)
+	}
+}
+
+// statuses say how each kind of RPC error ends the client.
+var statuses = map[int]int{
+	rpc.CodeNotFound: exitNotFound, rpc.CodeNotRunning: exitNotRunning, rpc.CodeTimedOut: exitTimedOut,
+	rpc.CodeNotAllowed: exitNotAllowed, rpc.CodeRefused: exitRefused, rpc.CodeShuttingDown: exitRefused,
+	rpc.CodeInvalidConfig: exitRefused, rpc.CodeCycle: exitRefused, rpc.CodeInvalidParams: exitUsage,
+}
+
+// explain turns an error of a call into an end with a status and a hint.
+func explain(err error) error {
+	var e *rpc.Error
+	switch {
+	case errors.As(err, &e):
+		status, known := statuses[e.Code]
+		if !known {
+			status = exitFault
+		}
+		hint := ""
+		if e.Data != nil {
+			hint = e.Data.Hint
+		}
+		return fail(status, hint, "%s", e.Message)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fail(exitTimedOut, "", "no answer in time")
+	case errors.Is(err, context.Canceled):
+		return fail(exitInterrupted, "", "interrupted; what was asked for goes on")
+	}
+	return err
+}
+
+// ask makes a call, prints the answer as JSON when that was asked for, and
+// otherwise decodes it. done says that it was printed.
+func (s *session) ask(ctx context.Context, method string, params, result any) (done bool, err error) {
+	if !s.json {
+		return false, s.call(ctx, method, params, result)
+	}
+	var raw json.RawMessage
+	if err := s.call(ctx, method, params, &raw); err != nil {
+		return false, err
+	}
+	fmt.Fprintf(s.std.Out, "%s\n", raw)
+	if result != nil {
+		json.Unmarshal(raw, result) // for the exit status only
+	}
+	return true, nil
+}

@@ -1,0 +1,16 @@
+package client
+
+// verbs is every command, in the order in which help lists them.
+func (s *session) verbs() []*command {
+	return []*command{
+		s.listVerb(), s.statusVerb(), s.startVerb(), s.stopVerb(), s.restartVerb(), s.killVerb(),
+		s.whyVerb(), s.treeVerb(), s.logsVerb(), s.eventsVerb(), s.reloadVerb(), s.checkVerb(),
+		s.pingVerb(), s.versionVerb(), s.endVerb("shutdown", "stop everything in order and end zinit"),
+		s.endVerb("poweroff", "stop everything in order and power the machine off"),
+		s.endVerb("reboot", "stop everything in order and reboot the machine"),
+		s.endVerb("halt", "stop everything in order and halt the machine"), s.helpVerb(),
+	}
+}
+
+// example is the description of a verb: how it looks when it is used.
+func example(lines string) string { return "Example:\n" + lines }
