@@ -126,11 +126,19 @@ func (x *box) furnish() error {
 	}
 	return errors.Join(
 		os.Mkdir(x.Root+".w", 0o777),
-		os.Chmod(x.Root, 0o755), os.Chmod(x.Root+".w", 0o777),
+		os.Chmod(x.Root, 0o755), os.Chmod(x.Root+".w", 0o777), emptyWit(x.wit),
 		// A device node takes a privilege that a user namespace does not have.
 		os.WriteFile(filepath.Join(x.Root, "dev", "null"), nil, 0o666),
 		os.Chmod(filepath.Join(x.Root, "dev", "null"), 0o666),
 	)
+}
+
+// emptyWit makes a witness file that services of any user can append to.
+func emptyWit(name string) error {
+	if err := os.WriteFile(name, nil, 0o666); err != nil {
+		return err
+	}
+	return os.Chmod(name, 0o666)
 }
 
 func copyProgram(to, from string) error {

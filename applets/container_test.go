@@ -101,6 +101,9 @@ func (e *engine) newContainer(t *testing.T, image string, services map[string]st
 		t.Fatal(err)
 	}
 	c := &container{engine: e, bed: &bed{t: t, dir: dir, wit: filepath.Join(dir, "wit.log"), said: &said{}}}
+	if err := emptyWit(c.wit); err != nil {
+		t.Fatal(err)
+	}
 	file := filepath.Join(dir, "image.tar")
 	args := []string{"-format", "tar", "-zinit", filepath.Join(built, "zinit-static"), "-o", file, "bin/wit=" + filepath.Join(built, "wit"), "w/"}
 	for name, text := range services {
@@ -180,7 +183,7 @@ func TestContainers(t *testing.T) {
 	})
 	t.Run("Scenario029 below another init", func(t *testing.T) {
 		c := e.newContainer(t, "below", map[string]string{"a": "[service]\nexec = \"wit -fork 3 -fork-mode double\"\n"})
-		c.starts("below", []string{"--init"}, "init", "-c")
+		c.starts("below", []string{"--init"}, "-c")
 		c.witnessed(3, "START a.child")
 		c.await("the socket", func() error { return c.call("system.ping", nil, nil) })
 		var v version

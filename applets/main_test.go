@@ -83,7 +83,7 @@ func underRace() bool { return os.Getenv("ZINIT_TEST_RACE") != "" }
 // build makes one program; with race it needs a C compiler and is not static.
 func build(name, pkg string, race bool) error {
 	args := []string{
-		"build", "-trimpath", "-buildvcs=false", "-tags", "urfave_cli_no_docs",
+		"build", "-trimpath", "-buildvcs=false",
 		"-ldflags", "-s -w -X main.version=0.4.0-test", "-o", filepath.Join(built, name),
 	}
 	env := append(os.Environ(), "CGO_ENABLED=0")

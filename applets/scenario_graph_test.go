@@ -113,7 +113,7 @@ func TestScenario092ShutdownGoesInReverse(t *testing.T) {
 				edges[name] = append(edges[name], to)
 				deps = append(deps, kinds[rnd.IntN(len(kinds))]+" "+to)
 			}
-			b.needs(name, "wit -term-delay "+each.String(), "", deps...)
+			b.needs(name, "wit -ready-fd 3 -term-delay "+each.String(), "ready = \"fd:3\"\n", deps...)
 		}
 	}
 	b.serve()

@@ -24,8 +24,9 @@ exec = "wit"
 [lifecycle]
 restart = "always"
 restart_delay_ms = 1
+restart_delay_max_ms = 20
 max_restarts = 0
-stability_period_ms = 60000
+stability_period_ms = 600000
 `)
 	b.serve()
 	for i := range kills {

@@ -15,20 +15,17 @@ ask() {
 	"$zinit" "$@" || printf '(exit status %s)\n' $?
 }
 
-# until WORD COMMAND...: waits, at most ten seconds, until it prints WORD.
-until_it_says() {
-	word=$1
-	shift
+# until_ready NAME: waits, at most ten seconds.
+until_ready() {
 	tries=0
-	until "$@" 2>/dev/null | grep -q "$word"; do
+	until "$zinit" status -q "$1" 2>/dev/null || [ $tries -ge 100 ]; do
 		tries=$((tries + 1))
-		[ $tries -lt 100 ] || return 0
 		sleep 0.1
 	done
 }
 
 report() {
-	until_it_says running "$zinit" status site
+	until_ready site
 	printf '\n--- the database took its second, and web waited for it ---\n'
 	ask list
 	ask tree site
