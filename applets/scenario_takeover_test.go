@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 	"time"
 
@@ -79,6 +80,9 @@ func (b *bed) living() []proc {
 	return found
 }
 
+// counting is the part of a reason that counts down.
+var counting = regexp.MustCompile(` in [0-9hms.]+`)
+
 // everything is what zinit tells about all services, less what time alone
 // changes.
 func (b *bed) everything() map[string]any {
@@ -94,6 +98,9 @@ func (b *bed) everything() map[string]any {
 		}
 		for _, k := range []string{"age_ms", "uptime_secs", "next_start_ms"} {
 			delete(f, k)
+		}
+		if reason, ok := f["reason"].(string); ok {
+			f["reason"] = counting.ReplaceAllString(reason, " in a while")
 		}
 		all[name] = f
 	}

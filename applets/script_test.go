@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -228,6 +229,7 @@ func cmdKillKeeper(b *bed, ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, !neg && len(args) == 0, "kill-keeper")
 	var v version
 	b.mustCall("system.version", nil, &v)
+	ts.Check(syscall.Kill(v.PID, syscall.SIGSTOP)) // or it would still end in order
 	ts.Check(b.kill(v.KeeperPID))
 	ts.Check(b.kill(v.PID))
 	<-b.gone
