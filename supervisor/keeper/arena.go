@@ -51,12 +51,15 @@ type slot struct {
 	full  bool             // something did not fit, or held a NUL
 
 	sharing bool // the child shares our descriptors until its first step
+	clears  bool // the kernel undoes our handlers of signals
 }
 
-// arena is all slots. The lock of the keeper guards free.
+// arena is all slots. The lock of the keeper guards free and least.
 type arena struct {
-	kick *uint32 // changed and woken when the set of slots in use grows
-	free []*slot
+	kick  *uint32 // changed and woken when the set of slots in use grows
+	free  []*slot
+	least int // of free since the last trim: the first of them were not touched
+	rest  []byte
 }
 
 // newArena maps the slots. Pages count only once they are touched.
@@ -67,7 +70,7 @@ func newArena() (*arena, error) {
 	}
 	// Huge pages would count whole for a slot that uses three small ones.
 	_ = unix.Madvise(mem, unix.MADV_NOHUGEPAGE)
-	a := &arena{kick: (*uint32)(unsafe.Pointer(&mem[0]))}
+	a := &arena{kick: (*uint32)(unsafe.Pointer(&mem[0])), least: slotCount, rest: mem[4096:]}
 	for i := slotCount - 1; i >= 0; i-- {
 		m := mem[4096+i*slotSize:][:slotSize:slotSize]
 		a.free = append(a.free, &slot{
@@ -87,13 +90,26 @@ func (a *arena) take() *slot {
 	}
 	s := a.free[len(a.free)-1]
 	a.free = a.free[:len(a.free)-1]
+	a.least = min(a.least, len(a.free))
 	s.reset()
 	return s
 }
 
+// slotsKept is how many touched slots stay in memory between bursts of spawns.
+const slotsKept = 4
+
+// trim gives back the memory that a burst has touched, when nothing starts.
+func (a *arena) trim() {
+	if len(a.free) < slotCount || slotCount-a.least <= slotsKept {
+		return
+	}
+	a.least = slotCount
+	_ = unix.Madvise(a.rest, unix.MADV_DONTNEED)
+}
+
 func (s *slot) reset() {
 	*s.head = header{}
-	s.n, s.used, s.full, s.sharing = 0, dataOffset, false, false
+	s.n, s.used, s.full, s.sharing, s.clears = 0, dataOffset, false, false, false
 }
 
 // give takes back a slot whose child has left it.

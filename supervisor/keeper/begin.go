@@ -93,7 +93,7 @@ func (k *keeper) giveBack(s *slot) {
 // slot is unused.
 func (k *keeper) begin(key runKey, s *Spawn, slot *slot) syscall.Errno {
 	e := &entry{key: key, atExit: s.AtExit, report: -1}
-	j := job{spawn: s, stdio: [3]int{k.null, -1, -1}, extra: -1, exe: -1, keep: -1, nofileHard: k.hard}
+	j := job{spawn: s, stdio: [3]int{k.null, -1, -1}, extra: -1, exe: -1, keep: -1, nofileHard: k.hard, ignored: k.ignored}
 	if !j.possible() {
 		return k.refuse(e, slot, stepMessage, syscall.EINVAL)
 	}
@@ -178,7 +178,7 @@ func (k *keeper) birth(e *entry, j *job, slot *slot) (step string, errno syscall
 // look for e. Lock held.
 func (k *keeper) launched(e *entry, slot *slot) {
 	if e.slot == nil {
-		k.forking = true
+		k.forking, k.urgent = true, true
 		k.giveBack(slot)
 		e.letGo()
 		fd := e.report
@@ -209,6 +209,7 @@ func (k *keeper) settle(e *entry) {
 	k.giveBack(e.slot)
 	e.slot = nil
 	e.letGo()
+	k.arena.trim()
 	for i, o := range k.starting {
 		if o == e {
 			k.starting[i] = k.starting[len(k.starting)-1]

@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 	"syscall"
@@ -16,13 +17,18 @@ import (
 // is the order in which the keeper sees them.
 type Client struct {
 	in, out *wire
+	conn    syscall.RawConn // waits for the socket without a thread
 
-	mu     sync.Mutex // guards queue and lost
-	wake   sync.Cond
-	queue  []outgoing
-	lost   bool
-	tellMu sync.Mutex // one delivery at a time
-	tell   func(Event)
+	mu      sync.Mutex // guards what follows
+	wake    sync.Cond
+	queue   []outgoing
+	due     bool        // something in queue cannot wait
+	late    *time.Timer // makes due what can
+	corked  bool
+	lost    bool
+	sending sync.Mutex // held while a batch of the queue goes out
+	tellMu  sync.Mutex // one delivery at a time
+	tell    func(Event)
 }
 
 // outgoing is one encoded request, or an answer the keeper need not be asked
@@ -35,11 +41,25 @@ type outgoing struct {
 
 // NewClient makes a client of the server's end of the pair. The client owns
 // fd from then on.
-func NewClient(fd int) *Client {
+func NewClient(fd int) (*Client, error) {
 	unix.CloseOnExec(fd)
-	c := &Client{in: newReceiver(fd), out: &wire{fd: fd}}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return nil, fmt.Errorf("cannot use descriptor %d: %w", fd, err)
+	}
+	conn, err := os.NewFile(uintptr(fd), "keeper").SyscallConn()
+	if err != nil {
+		return nil, fmt.Errorf("cannot use descriptor %d: %w", fd, err)
+	}
+	c := &Client{in: newReceiver(fd), out: &wire{fd: fd}, conn: conn}
 	c.wake.L = &c.mu
-	return c
+	c.late = time.AfterFunc(time.Hour, func() {
+		c.mu.Lock()
+		c.due = true
+		c.mu.Unlock()
+		c.wake.Signal()
+	})
+	c.late.Stop()
+	return c, nil
 }
 
 // Hello greets the keeper and returns all it has to tell. The descriptors in
@@ -155,7 +175,7 @@ func (c *Client) deliver(ev Event) {
 // read delivers events until the keeper is gone.
 func (c *Client) read() {
 	for {
-		b, fds, cut, errno := c.in.receive(0)
+		b, fds, cut, errno := c.receive()
 		if errno == syscall.EINTR || errno == syscall.ECONNRESET {
 			continue // after a reset the queue is still to be read
 		}
@@ -180,6 +200,37 @@ func (c *Client) read() {
 	c.deliver(Event{Kind: Lost})
 }
 
+// receive waits for the next datagram.
+func (c *Client) receive() (b []byte, fds []int, cut bool, errno syscall.Errno) {
+	err := c.conn.Read(func(uintptr) bool {
+		b, fds, cut, errno = c.in.receive(unix.MSG_DONTWAIT)
+		return errno != syscall.EAGAIN
+	})
+	if err != nil {
+		return nil, nil, false, syscall.EBADF
+	}
+	return b, fds, cut, errno
+}
+
+// send sends a datagram, or, where it may wait, waits until it can be sent.
+// What it returns is scarce only when it may not.
+func (c *Client) send(b []byte, fds []int, wait bool) (errno syscall.Errno) {
+	for {
+		if errno = c.out.send(b, fds, unix.MSG_DONTWAIT); !wait || !scarce(errno) {
+			return errno
+		}
+		if errno != syscall.EAGAIN { // of memory, or of descriptors on the way
+			time.Sleep(10 * time.Millisecond)
+			continue
+		}
+		waited := false
+		err := c.conn.Write(func(uintptr) (done bool) { done, waited = waited, true; return done })
+		if err != nil {
+			return syscall.EBADF
+		}
+	}
+}
+
 // claim gives ev its descriptors. What was cut off stays -1: its pipe is still
 // held by the keeper and comes with the next welcome.
 func (ev *Event) claim(fds []int, cut bool) (rest []int) {
@@ -195,57 +246,138 @@ func (ev *Event) claim(fds []int, cut bool) (rest []int) {
 	return fds
 }
 
-// write sends what is queued, many requests in one datagram when they wait.
+// write sends what is queued and was not sent by who queued it.
 func (c *Client) write() {
-	var batch []outgoing
 	for {
 		c.mu.Lock()
-		for len(c.queue) == 0 && !c.lost {
+		for (!c.due || c.corked) && !c.lost {
 			c.wake.Wait()
 		}
-		if c.lost {
-			c.queue = nil
-			c.mu.Unlock()
+		lost := c.lost
+		c.mu.Unlock()
+		if lost {
 			return
 		}
-		batch, c.queue = c.queue, batch[:0]
-		c.mu.Unlock()
-		c.sendAll(batch)
-		clear(batch)
+		c.sending.Lock()
+		c.sendAll(c.take(), true)
+		c.sending.Unlock()
 	}
 }
 
-// sendAll sends the batch in as few datagrams as it fits into.
-func (c *Client) sendAll(batch []outgoing) {
+// take empties the queue.
+func (c *Client) take() []outgoing {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	batch := c.queue
+	c.queue, c.due = nil, false
+	c.late.Stop()
+	return batch
+}
+
+// Cork keeps what is queued from now on until Uncork, so that it goes out in
+// few datagrams.
+func (c *Client) Cork() {
+	c.mu.Lock()
+	c.corked = true
+	c.mu.Unlock()
+}
+
+// Uncork sends what is queued, as far as the socket takes it at once; the rest
+// is for the goroutine that may wait.
+func (c *Client) Uncork() {
+	c.mu.Lock()
+	c.corked = false
+	due := c.due
+	c.mu.Unlock()
+	if !due {
+		return
+	}
+	if c.sending.TryLock() {
+		rest := c.sendAll(c.take(), false)
+		c.mu.Lock()
+		c.queue, c.due = append(rest, c.queue...), c.due || len(rest) > 0
+		c.mu.Unlock()
+		c.sending.Unlock()
+		if len(rest) == 0 {
+			return
+		}
+	}
+	c.wake.Signal()
+}
+
+// sendAll sends the batch in as few datagrams as it fits into. When it may not
+// wait it returns what the socket did not take, or what comes from the first
+// answer on: those are delivered by the goroutine that may.
+func (c *Client) sendAll(batch []outgoing, wait bool) (rest []outgoing) {
 	const full = 16 << 10
 	var b []byte
 	var fds []int
-	flush := func() {
-		if len(b) > 0 {
-			_ = c.out.send(b, fds, 0) // a lost keeper is told by read
+	first := 0 // of those in b
+	flush := func(next int) bool {
+		if len(b) > 0 && scarce(c.send(b, fds, wait)) { // a lost keeper is told by read
+			return false
 		}
-		b, fds = b[:0], fds[:0]
+		b, fds, first = b[:0], fds[:0], next
+		return true
 	}
-	for _, o := range batch {
+	for i, o := range batch {
 		if o.answer != nil {
+			if !flush(i) || !wait {
+				return batch[first:]
+			}
 			c.deliver(*o.answer)
+			first = i + 1
 			continue
 		}
-		if len(b)+len(o.b) > full || len(fds)+len(o.fds) > maxPassed {
-			flush()
+		if (len(b)+len(o.b) > full || len(fds)+len(o.fds) > maxPassed) && !flush(i) {
+			return batch[first:]
 		}
 		b, fds = append(b, o.b...), append(fds, o.fds...)
 	}
-	flush()
+	if !flush(len(batch)) {
+		return batch[first:]
+	}
+	return nil
+}
+
+// scarce says that a message did not go out and may be sent again.
+func scarce(errno syscall.Errno) bool {
+	switch errno {
+	case syscall.EAGAIN, syscall.ENOBUFS, syscall.ENOMEM, syscall.ETOOMANYREFS:
+		return true
+	}
+	return false
 }
 
 func (c *Client) put(o outgoing) {
 	c.mu.Lock()
+	wake := !c.corked
 	if !c.lost {
-		c.queue = append(c.queue, o)
+		c.queue, c.due = append(c.queue, o), true
 	}
 	c.mu.Unlock()
-	c.wake.Signal()
+	if wake {
+		c.wake.Signal()
+	}
+}
+
+// tidyWithin is how long what is only tidying up waits for company.
+const tidyWithin = 20 * time.Millisecond
+
+// putLate queues what nobody waits for: it goes out with the next that cannot
+// wait, or by itself a little later.
+func (c *Client) putLate(r *request) {
+	var e encoder
+	e.request(r)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lost {
+		return
+	}
+	if len(c.queue) == 0 {
+		c.late.Reset(tidyWithin)
+	}
+	c.queue = append(c.queue, outgoing{b: e.b})
 }
 
 func (c *Client) request(r *request, fds ...int) {
@@ -274,7 +406,7 @@ func (c *Client) Signal(s Signal) { c.request(&request{kind: recSignal, signal: 
 // told again. When Exited and Gone are both acknowledged, or Failed is, the
 // keeper forgets the run; what it holds of it stays until it is dropped.
 func (c *Client) Ack(kind EventKind, tag string, run uint64) {
-	c.request(&request{kind: recAck, ack: kind, spawn: Spawn{Tag: tag, Run: run}})
+	c.putLate(&request{kind: recAck, ack: kind, spawn: Spawn{Tag: tag, Run: run}})
 }
 
 // AckAsk says that everything asked up to a.Times is recorded.
@@ -293,7 +425,7 @@ func (c *Client) Hold(name string, fds ...int) {
 
 // Drop lets the keeper close what it holds under a name. An unknown name is
 // no error.
-func (c *Client) Drop(name string) { c.request(&request{kind: recDrop, name: name}) }
+func (c *Client) Drop(name string) { c.putLate(&request{kind: recDrop, name: name}) }
 
 // Ready tells the keeper that this server serves: its next death costs no
 // pause.

@@ -15,7 +15,13 @@ import (
 // parent's; the child never returns.
 //
 //go:noescape
-func cloneSteps(flags, stack uintptr, head *header, steps *step) (pid, errno uintptr)
+func cloneSteps(nr, first, second uintptr, head *header, steps *step) (pid, errno uintptr)
+
+// cloneArgs is struct clone_args, VER0 and what follows as far as it is used.
+// Source: clone(2).
+type cloneArgs struct {
+	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls uint64
+}
 
 // clone starts a child on the prepared slot and returns at once. All signals
 // are blocked in the thread across the clone and so in the child, because
@@ -36,7 +42,16 @@ func clone(s *slot) (pid int, errno syscall.Errno) {
 	if s.sharing {
 		flags |= unix.CLONE_FILES
 	}
-	p, e := cloneSteps(flags, s.stack(), s.head, &s.steps[0])
+	var p, e uintptr
+	if s.clears {
+		at := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(s.mem))))
+		args := cloneArgs{flags: uint64(flags)&^0xff | unix.CLONE_CLEAR_SIGHAND, exitSignal: uint64(unix.SIGCHLD),
+			childTID: uint64(uintptr(unsafe.Pointer(s.head))), stack: at, stackSize: uint64(s.stack()) - at}
+		p, e = cloneSteps(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&args)), unsafe.Sizeof(args), s.head, &s.steps[0])
+		runtime.KeepAlive(&args)
+	} else {
+		p, e = cloneSteps(unix.SYS_CLONE, flags, s.stack(), s.head, &s.steps[0])
+	}
 	mask(&old, nil)
 	return int(p), syscall.Errno(e)
 }

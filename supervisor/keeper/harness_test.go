@@ -122,7 +122,11 @@ func serverMain() int {
 	if _, err := os.Stat(path + ".fail"); err == nil {
 		return 9
 	}
-	p := &puppet{c: NewClient(3), fds: map[string]int{}, tell: true}
+	c, err := NewClient(3)
+	if err != nil {
+		return 1
+	}
+	p := &puppet{c: c, fds: map[string]int{}, tell: true}
 	w, err := p.c.Hello(10 * time.Second)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -86,7 +86,7 @@ func (k *keeper) lookup(pid int) *entry {
 func (k *keeper) last(e *entry, exited bool) {
 	e.at = monotonic()
 	e.dead = true
-	e.noExec = !exited && killedBeforeExec(e.pid)
+	e.noExec = !exited && !e.execed && killedBeforeExec(e.pid)
 	if e.slot != nil {
 		k.settle(e)
 	} else if e.report >= 0 {

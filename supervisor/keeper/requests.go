@@ -30,12 +30,16 @@ func (k *keeper) serve(c *conn) {
 }
 
 // tell tells the server what is owed, and after a burst the exec watcher of
-// the children that are still starting.
+// the children that are still starting. That somebody was spawned is told
+// with the end of its exec, unless that takes longer than the exec watcher
+// waits: one message in place of two.
 func (k *keeper) tell(burstOver bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.settleAll()
-	k.flush()
+	if k.urgent || k.asks.owed() {
+		k.flush()
+	}
 	if burstOver {
 		k.kick()
 	}

@@ -78,10 +78,11 @@ func (k *keeper) startProcess(n uint64, socket int) error {
 			Tag: "server", Run: n, Paths: []string{path}, Argv: cmd.Argv, Env: cmd.Env, Umask: -1, ReadyFD: serverFD,
 			Limits: []Limit{{Resource: unix.RLIMIT_NOFILE, Soft: k.hard, Hard: k.hard}},
 		},
-		stdio: [3]int{k.null, 1, k.stderr}, extra: socket, exe: k.exe, keep: -1,
+		stdio: [3]int{k.null, 1, k.stderr}, extra: socket, exe: k.exe, keep: -1, ignored: k.ignored,
 	}
 	k.mu.Lock()
 	slot := k.arena.take()
+	j.room = 2*k.held.count + 512
 	k.mu.Unlock()
 	if slot == nil {
 		return fmt.Errorf("spawn: %w", syscall.EAGAIN)

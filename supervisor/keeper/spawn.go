@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -40,10 +41,12 @@ type job struct {
 	spawn *Spawn
 	stdio [3]int
 	extra int // becomes descriptor spawn.ReadyFD; -1: none
-	exe   int // executed before spawn.Paths are tried; -1: none
+	exe   int // executed before spawn.Paths are tried; -1: none; a server's
 	keep  int // stays open until the exec; -1: none
 
-	nofileHard uint64 // the keeper's
+	nofileHard uint64    // the keeper's
+	room       int       // descriptors that a server is about to be given; 0: none
+	ignored    []uintptr // signals that the keeper ignores; nil: clone3 is not to be had
 }
 
 // possible says whether the job can be put into words at all.
@@ -61,7 +64,7 @@ func (j *job) prepare(s *slot) syscall.Errno {
 	}
 	j.ownTable(s)
 	j.files(s)
-	s.signalsToDefault()
+	j.signalsToDefault(s)
 	s.add(stepSession, mustNot, unix.SYS_SETSID)
 	j.limits(s)
 	j.surroundings(s)
@@ -73,6 +76,7 @@ func (j *job) prepare(s *slot) syscall.Errno {
 	}
 	s.add(stepDir, mustNot, unix.SYS_CHDIR, s.str(dir))
 	s.add(stepSignals, mustNot, unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, s.words(0), 0, 8)
+	j.makeRoom(s)
 	j.execs(s)
 	if s.full {
 		return syscall.E2BIG
@@ -81,14 +85,44 @@ func (j *job) prepare(s *slot) syscall.Errno {
 }
 
 // signalsToDefault undoes Go's handlers, which must not run in the child, and
-// what the keeper was told to ignore. KILL and STOP have nothing to undo.
-func (s *slot) signalsToDefault() {
+// what the keeper was told to ignore. With clone3 the kernel does the former.
+func (j *job) signalsToDefault(s *slot) {
 	zero := s.words(0, 0, 0, 0)
+	s.clears = j.ignored != nil
+	list := j.ignored
+	if !s.clears {
+		list = catchable()
+	}
+	for _, sig := range list {
+		s.add(stepSignals, mustNot, unix.SYS_RT_SIGACTION, sig, zero, 0, 8)
+	}
+}
+
+// catchable lists all signals but KILL and STOP, which have nothing to undo.
+func catchable() (list []uintptr) {
 	for sig := uintptr(1); sig <= 64; sig++ {
 		if sig != uintptr(unix.SIGKILL) && sig != uintptr(unix.SIGSTOP) {
-			s.add(stepSignals, mustNot, unix.SYS_RT_SIGACTION, sig, zero, 0, 8)
+			list = append(list, sig)
 		}
 	}
+	return list
+}
+
+// ignoredSignals lists what this process ignores, never nil; nil where
+// clone3 with CLONE_CLEAR_SIGHAND, since Linux 5.5, is not to be had.
+func ignoredSignals() []uintptr {
+	if _, _, errno := syscall.RawSyscall(unix.SYS_CLONE3, 0, 0, 0); errno != syscall.EINVAL {
+		return nil
+	}
+	list := []uintptr{}
+	for _, sig := range catchable() {
+		var action [4]uintptr
+		_, _, errno := syscall.RawSyscall6(unix.SYS_RT_SIGACTION, sig, 0, uintptr(unsafe.Pointer(&action)), 8, 0, 0)
+		if errno != 0 || action[0] == 1 { // SIG_IGN
+			list = append(list, sig)
+		}
+	}
+	return list
 }
 
 // ownTable gives the child a table of descriptors of its own, without the
@@ -135,6 +169,15 @@ func (s *slot) file(fd, target int) {
 	s.add(stepFiles, mustNot, unix.SYS_DUP3, uintptr(fd), uintptr(target), 0)
 }
 
+// makeRoom widens a server's table of descriptors while its process has one
+// thread: with more, each doubling waits for a grace period of the kernel,
+// together half of the time of a takeover (measured).
+func (j *job) makeRoom(s *slot) {
+	if j.room > 0 {
+		s.add(stepFiles, may, unix.SYS_DUP3, 0, uintptr(j.room), unix.O_CLOEXEC)
+	}
+}
+
 // limits sets the resource limits. Go has raised the keeper's soft number of
 // descriptors; a program that never asked for many must not be given them,
 // because select(2) takes 1024.
@@ -160,6 +203,9 @@ func (j *job) surroundings(s *slot) {
 	}
 	s.add(stepUmask, mustNot, unix.SYS_UMASK, uintptr(mask))
 	s.add(stepNice, may, unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, 0)
+	if j.exe >= 0 { // see calmMonitor; what is to be precise there is no sleep
+		s.add(stepNice, may, unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, slack)
+	}
 	if root := j.spawn.Chroot; root != "" {
 		s.add(stepChroot, mustNot, unix.SYS_CHROOT, s.str(root))
 		s.add(stepChroot, mustNot, unix.SYS_CHDIR, s.str("/"))

@@ -1,30 +1,31 @@
 #include "textflag.h"
 
-// func cloneSteps(flags, stack uintptr, head *header, steps *step) (pid, errno uintptr)
+// func cloneSteps(nr, first, second uintptr, head *header, steps *step) (pid, errno uintptr)
 //
+// nr is clone, of flags and stack, or clone3, of its arguments and their size.
 // The child keeps all it needs in registers: R12 its header, R13 the step it
 // is at, BX the number of that step. It uses no stack and never returns.
-TEXT ·cloneSteps(SB), NOSPLIT|NOFRAME, $0-48
-	MOVQ flags+0(FP), DI
-	MOVQ stack+8(FP), SI
-	MOVQ head+16(FP), R12
-	MOVQ steps+24(FP), R13
+TEXT ·cloneSteps(SB), NOSPLIT|NOFRAME, $0-56
+	MOVQ nr+0(FP), AX
+	MOVQ first+8(FP), DI
+	MOVQ second+16(FP), SI
+	MOVQ head+24(FP), R12
+	MOVQ steps+32(FP), R13
 	XORL DX, DX
-	MOVQ R12, R10          // child_tid: header.alive
+	MOVQ R12, R10          // child_tid of clone: header.alive
 	XORL R8, R8
-	MOVL $56, AX           // clone
 	SYSCALL
 	TESTQ AX, AX
 	JZ   child
 	JS   refused
-	MOVQ AX, pid+32(FP)
-	MOVQ $0, errno+40(FP)
+	MOVQ AX, pid+40(FP)
+	MOVQ $0, errno+48(FP)
 	RET
 
 refused:
 	NEGQ AX
-	MOVQ $0, pid+32(FP)
-	MOVQ AX, errno+40(FP)
+	MOVQ $0, pid+40(FP)
+	MOVQ AX, errno+48(FP)
 	RET
 
 child:

@@ -1,29 +1,30 @@
 #include "textflag.h"
 
-// func cloneSteps(flags, stack uintptr, head *header, steps *step) (pid, errno uintptr)
+// func cloneSteps(nr, first, second uintptr, head *header, steps *step) (pid, errno uintptr)
 //
+// nr is clone, of flags and stack, or clone3, of its arguments and their size.
 // The child keeps all it needs in registers: R19 its header, R20 the step it
 // is at, R21 the number of that step. It uses no stack and never returns.
-TEXT ·cloneSteps(SB), NOSPLIT|NOFRAME, $0-48
-	MOVD flags+0(FP), R0
-	MOVD stack+8(FP), R1
-	MOVD head+16(FP), R19
-	MOVD steps+24(FP), R20
+TEXT ·cloneSteps(SB), NOSPLIT|NOFRAME, $0-56
+	MOVD nr+0(FP), R8
+	MOVD first+8(FP), R0
+	MOVD second+16(FP), R1
+	MOVD head+24(FP), R19
+	MOVD steps+32(FP), R20
 	MOVD ZR, R2
 	MOVD ZR, R3
-	MOVD R19, R4           // child_tid: header.alive
-	MOVD $220, R8          // clone
+	MOVD R19, R4           // child_tid of clone: header.alive
 	SVC
 	CBZ  R0, child
 	TBNZ $63, R0, refused
-	MOVD R0, pid+32(FP)
-	MOVD ZR, errno+40(FP)
+	MOVD R0, pid+40(FP)
+	MOVD ZR, errno+48(FP)
 	RET
 
 refused:
 	NEG  R0, R0
-	MOVD ZR, pid+32(FP)
-	MOVD R0, errno+40(FP)
+	MOVD ZR, pid+40(FP)
+	MOVD R0, errno+48(FP)
 	RET
 
 child:

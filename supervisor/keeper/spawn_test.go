@@ -27,7 +27,7 @@ type result struct {
 }
 
 // ways are the two ways to start a child; both must do the same.
-var ways = map[string]func(t *testing.T, j *job) result{"clone": cloneWay, "exec-steps": forkWay}
+var ways = map[string]func(t *testing.T, j *job) result{"clone": cloneWay, "clone3": clone3Way, "exec-steps": forkWay}
 
 func bothWays(t *testing.T, s Spawn, check func(t *testing.T, r result)) {
 	t.Helper()
@@ -107,6 +107,15 @@ func cloneWay(t *testing.T, j *job) result {
 	}
 	r.step, r.errno = s.verdict()
 	return r
+}
+
+// clone3Way is cloneWay where the kernel undoes the handlers of signals.
+func clone3Way(t *testing.T, j *job) result {
+	t.Helper()
+	if j.ignored = ignoredSignals(); j.ignored == nil {
+		t.Skip("this kernel, or a filter before it, has no clone3")
+	}
+	return cloneWay(t, j)
 }
 
 func forkWay(t *testing.T, j *job) result {

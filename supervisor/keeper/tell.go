@@ -38,6 +38,7 @@ type welcoming struct {
 // owe notes that e's kind is to be told. Lock held.
 func (k *keeper) owe(e *entry, kind EventKind) {
 	e.owed.add(kind)
+	k.urgent = k.urgent || kind != Spawned
 	if !e.queued {
 		e.queued = true
 		k.owing = append(k.owing, e)
@@ -50,7 +51,7 @@ func (k *keeper) answer(ev Event) {
 	if k.conn == nil || k.conn.dead || len(k.answers) >= maxAnswers {
 		return
 	}
-	k.answers = append(k.answers, ev)
+	k.answers, k.urgent = append(k.answers, ev), true
 }
 
 // owes reports whether anything waits to be told. Lock held.
@@ -73,13 +74,14 @@ func (k *keeper) forgive() {
 // Lock held.
 func (k *keeper) flush() {
 	c := k.conn
+	k.urgent = false
 	for c != nil && c.greeted && !c.blocked && !c.dead && k.owes() {
 		k.enc.b, k.fds = k.enc.b[:0], k.fds[:0]
 		answers, entries := k.packEvents()
-		switch errno := c.out.send(k.enc.b, k.fds, unix.MSG_DONTWAIT); errno {
-		case 0:
+		switch errno := c.out.send(k.enc.b, k.fds, unix.MSG_DONTWAIT); {
+		case errno == 0:
 			k.told(answers, entries)
-		case syscall.EAGAIN, syscall.ENOBUFS, syscall.ENOMEM, syscall.ETOOMANYREFS:
+		case scarce(errno):
 			c.blocked, c.scarce = true, errno != syscall.EAGAIN
 			k.stuck.Signal()
 		default:

@@ -32,13 +32,21 @@ const (
 // futex_waitv does not exist. Nothing is polled when none is starting.
 const pollStarting = 2 * time.Millisecond
 
+// tellSpawned is how long an exec may take before its child is told of alone.
+const tellSpawned = 20 * time.Millisecond
+
 // watchOnce waits for the first of the starting children to leave its slot,
 // or for a new one to join them, and settles those that have left.
 func (k *keeper) watchOnce() {
-	list, n, first := k.watched()
-	_, _, errno := syscall.Syscall6(sysFutexWaitv, uintptr(unsafe.Pointer(&list[0])), uintptr(n), 0, 0, 0, 0)
+	list, n, untold := k.watched()
+	var until *unix.Timespec
+	if untold {
+		t := unix.NsecToTimespec(monotonic() + int64(tellSpawned))
+		until = &t
+	}
+	_, _, errno := syscall.Syscall6(sysFutexWaitv, uintptr(unsafe.Pointer(&list[0])), uintptr(n), 0, uintptr(unsafe.Pointer(until)), unix.CLOCK_MONOTONIC, 0)
 	if errno == syscall.ENOSYS || errno == syscall.EPERM {
-		k.watchPolling(list[0].val, first)
+		k.watchPolling(list[0].val, n > 1)
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -48,7 +56,8 @@ func (k *keeper) watchOnce() {
 
 // watched lists the words to wait for: the kick word and one a child. A word
 // that has changed before the wait makes the wait return at once.
-func (k *keeper) watched() (list [slotCount + 1]futexWait, n int, any bool) {
+// untold says that one of them is not known to the server yet.
+func (k *keeper) watched() (list [slotCount + 1]futexWait, n int, untold bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	list[0] = waitFor(k.arena.kick, atomic.LoadUint32(k.arena.kick))
@@ -56,8 +65,9 @@ func (k *keeper) watched() (list [slotCount + 1]futexWait, n int, any bool) {
 	for _, e := range k.starting {
 		list[n] = waitFor(&e.slot.head.alive, 1)
 		n++
+		untold = untold || e.owed.has(Spawned)
 	}
-	return list, n, n > 1
+	return list, n, untold
 }
 
 func waitFor(word *uint32, val uint32) futexWait {
