@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,8 +29,10 @@ func New(opt Options, k Keeper, out Output) *Supervisor {
 	if opt.Jitter == nil {
 		opt.Jitter = rand.Float64
 	}
-	return &Supervisor{opt: opt, keeper: k, logs: out, bus: &bus.Bus[Transition]{}, news: make(chan news, 4096),
+	s := &Supervisor{opt: opt, keeper: k, logs: out, bus: &bus.Bus[Transition]{}, news: make(chan news, 4096),
 		ended: make(chan struct{}), lost: make(chan struct{}), services: map[string]*service{}, holding: map[string]int{}, started: opt.Wall()}
+	s.backlog.Store(1)
+	return s
 }
 
 // Begin takes over where the last server stopped, or, when there was none,
@@ -168,8 +171,7 @@ func readFrames(frames [][]byte) memory {
 		for d := journal.NewDecoder(f); d.Next(); {
 			switch d.ID() {
 			case frameService:
-				name := fieldsOf(d.Bytes())[1].String()
-				m.services[name] = d.Bytes()
+				m.services[nameIn(d.Bytes())] = d.Bytes()
 			case frameForget:
 				delete(m.services, d.String())
 			case frameSpecs:
@@ -202,7 +204,7 @@ func (s *Supervisor) acceptedConfig(w *keeper.Welcome, n uint64) *Config {
 // restore gives every service the value that the journal has for it.
 func (s *Supervisor) restore(m memory) {
 	for name, payload := range m.services {
-		_, rt, extra, err := decodeService(payload)
+		rt, extra, err := decodeService(payload)
 		if err != nil || rt.State == 0 {
 			s.say(LevelError, "%s: its record in the journal is damaged; it begins as inactive", name)
 			continue
@@ -241,7 +243,7 @@ func parsePipe(held string) (name string, run uint64, ok bool) {
 	if len(parts) != 4 || parts[0] != "pipe" {
 		return "", 0, false
 	}
-	_, err := fmt.Sscan(parts[2], &run)
+	run, err := strconv.ParseUint(parts[2], 10, 64)
 	return parts[1], run, err == nil
 }
 

@@ -27,7 +27,7 @@ func (s *Supervisor) take(n news) {
 	case keeper.Busy:
 		time.AfterFunc(100*time.Millisecond, func() { s.later(func() { s.spawnAgain(ev.Tag, ev.Run) }) })
 	case keeper.Exited:
-		s.onExited(ev)
+		s.onExited(n)
 	case keeper.Gone:
 		s.onRun(ev, "nothing of it is left", func(t *turn, sv *service) { t.goneBy(sv) })
 	case keeper.Asked:
@@ -115,8 +115,9 @@ func (t *turn) failed(sv *service, text string) {
 	t.apply(sv, ev, "")
 }
 
-func (s *Supervisor) onExited(ev keeper.Event) {
-	s.lastWords(ev)
+func (s *Supervisor) onExited(n news) {
+	ev := n.event
+	s.lastWords(n)
 	exit := exitOf(ev, s.opt.Wall()-(s.opt.Now()-ev.AtNS))
 	s.onRun(ev, exitText(exit), func(t *turn, sv *service) { t.exited(sv, exit) })
 }
@@ -125,12 +126,13 @@ func (s *Supervisor) onExited(ev keeper.Event) {
 const lastWordsBy = 100 * time.Millisecond
 
 // lastWords moves what a run has printed before its end is told.
-func (s *Supervisor) lastWords(ev keeper.Event) {
-	moved := s.logs.Drain(ev.Tag, ev.Run)
-	select {
-	case <-moved:
+func (s *Supervisor) lastWords(n news) {
+	moved := n.moved
+	if moved == nil {
+		moved = s.logs.Drain(n.event.Tag, n.event.Run)
+	}
+	if over(moved) {
 		return
-	default:
 	}
 	select {
 	case <-moved:
@@ -184,10 +186,14 @@ func (t *turn) goneBy(sv *service) {
 func (s *Supervisor) onAsked(ev keeper.Event) {
 	by := Cause{Kind: "signal", Text: "signal to PID " + fmt.Sprint(s.keeperPID)}
 	switch ev.Ask.What {
-	case keeper.Reload:
-		if _, err := s.Reload(by, false); err != nil {
-			s.say(LevelError, "%v", err)
-		}
+	case keeper.Reload: // reads files: nobody waits for a disk
+		go func() {
+			if _, err := s.Reload(by, false); err != nil {
+				s.say(LevelError, "%v", err)
+			}
+			s.keeper.AckAsk(ev.Ask)
+		}()
+		return
 	case keeper.Stop, keeper.PowerOff, keeper.Reboot, keeper.Halt:
 		if err := s.Shutdown(shutdownWord(ev.Ask.What), by); err != nil {
 			s.say(LevelError, "%v", err)

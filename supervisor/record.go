@@ -55,11 +55,11 @@ func (s *Supervisor) record(t *turn) error {
 	if err := s.journal.Append(frame.Payload()); err != nil {
 		return refuse(Unrecorded, "", "nothing was done; try again when there is memory", "cannot record the decision: %v", err)
 	}
-	if s.next != nil && s.next.Append(frame.Payload()) != nil {
-		s.next.Close()
-		s.next = nil
+	if s.fresh != nil && s.fresh.Append(frame.Payload()) != nil {
+		s.fresh.Close()
+		s.fresh = nil
 	}
-	if s.next == nil && s.journal.Size() > journalMost {
+	if s.fresh == nil && s.journal.Size() > journalMost {
 		t.act(s.rewriteJournal)
 	}
 	return nil
@@ -76,7 +76,7 @@ func (s *Supervisor) rewriteJournal() {
 		next.Close()
 		return
 	}
-	s.next = next
+	s.fresh = next
 	s.keeper.Hold("journal", next.FD())
 }
 
@@ -109,16 +109,16 @@ func (s *Supervisor) held(ev keeper.Event) {
 	if ev.Errno != 0 {
 		s.say(LevelError, "the keeper cannot hold %s: %v", ev.Name, ev.Errno)
 	}
-	if ev.Name != "journal" || s.next == nil {
+	if ev.Name != "journal" || s.fresh == nil {
 		return
 	}
 	if ev.Errno != 0 {
-		s.next.Close()
+		s.fresh.Close()
 	} else {
 		s.journal.Close()
-		s.journal = s.next
+		s.journal = s.fresh
 	}
-	s.next = nil
+	s.fresh = nil
 }
 
 // encodeService writes sv, and what a newer server had said of it.
@@ -128,17 +128,29 @@ func encodeService(e *journal.Encoder, sv *service) {
 	e.Raw(sv.extra)
 }
 
-// decodeService reads what encodeService wrote.
-func decodeService(payload []byte) (name string, rt state.Service, extra []byte, err error) {
-	w := walker{from: map[uint64][]byte{}}
+// nameIn returns the name in what encodeService wrote.
+func nameIn(payload []byte) string {
+	for d := journal.NewDecoder(payload); d.Next(); {
+		if d.ID() == 1 {
+			return d.String()
+		}
+	}
+	return ""
+}
+
+// decodeService reads what encodeService wrote. extra is what this version does
+// not know.
+func decodeService(payload []byte) (rt state.Service, extra []byte, err error) {
+	var w walker
 	d := journal.NewDecoder(payload)
 	for d.Next() {
-		if d.ID() == 1 {
-			name = d.String()
-			continue
+		if d.ID() < uint64(len(w.from)) {
+			w.from[d.ID()] = d.Raw()
+		} else {
+			extra = append(extra, d.Raw()...)
 		}
-		w.from[d.ID()] = d.Raw()
 	}
+	w.from[1] = nil // its name
 	walk(&rt, &w)
 	for _, raw := range w.from {
 		extra = append(extra, raw...)
@@ -146,14 +158,14 @@ func decodeService(payload []byte) (name string, rt state.Service, extra []byte,
 	if err = d.Err(); err == nil {
 		err = w.err
 	}
-	return name, rt, extra, err
+	return rt, extra, err
 }
 
 // walker carries the fields of a runtime value one way or the other. Zero
 // values are not written.
 type walker struct {
 	to   *journal.Encoder
-	from map[uint64][]byte
+	from [64][]byte // by number, raw; nil: not there, or taken
 	err  error
 }
 
@@ -236,11 +248,11 @@ func text(w *walker, id uint64, p *string) {
 
 // take removes field id from those that are left.
 func (w *walker) take(id uint64) *journal.Decoder {
-	raw, ok := w.from[id]
-	if !ok {
+	raw := w.from[id]
+	if raw == nil {
 		return nil
 	}
-	delete(w.from, id)
+	w.from[id] = nil
 	d := journal.NewDecoder(raw)
 	d.Next()
 	return d
@@ -316,40 +328,74 @@ func encodeSpecs(c *Config) []byte {
 func decodeSpecs(src []byte) *Config {
 	loaded := &spec.Loaded{Broken: map[string]string{}}
 	for d := journal.NewDecoder(src); d.Next(); {
-		f := fieldsOf(d.Bytes())
-		switch d.ID() {
+		switch f := journal.NewDecoder(d.Bytes()); d.ID() {
 		case specsFile:
-			class := f[2].Uint()
-			sp, problems := spec.Parse(f[1].String(), f[3].Bytes(), spec.Class(class))
+			sp, problems := decodeFile(f)
 			if sp != nil {
 				loaded.Specs = append(loaded.Specs, sp)
 			} else {
 				loaded.Problems = append(loaded.Problems, problems...)
 			}
 		case specsBroken:
-			loaded.Broken[f[1].String()] = f[2].String()
+			name, file := decodeBroken(f)
+			loaded.Broken[name] = file
 		case specsProblem:
-			loaded.Problems = append(loaded.Problems, spec.Problem{File: f[1].String(), Key: f[2].String(), Msg: f[3].String(),
-				Hint: f[4].String(), Line: int(f[5].Uint()), Col: int(f[6].Uint()), Warning: f[7].Bool()})
+			loaded.Problems = append(loaded.Problems, decodeProblem(f))
 		}
 	}
 	return judge(loaded)
 }
 
-// fieldsOf splits a payload into its first fields; those that are absent are
-// empty.
-func fieldsOf(payload []byte) [8]*journal.Decoder {
-	var out [8]*journal.Decoder
-	for i := range out {
-		out[i] = journal.NewDecoder(nil)
-	}
-	for d := journal.NewDecoder(payload); d.Next(); {
-		if d.ID() < uint64(len(out)) {
-			out[d.ID()] = journal.NewDecoder(d.Raw())
-			out[d.ID()].Next()
+// decodeFile judges one service file.
+func decodeFile(d *journal.Decoder) (*spec.Spec, []spec.Problem) {
+	var file string
+	var class uint64
+	var source []byte
+	for d.Next() {
+		switch d.ID() {
+		case 1:
+			file = d.String()
+		case 2:
+			class = d.Uint()
+		case 3:
+			source = d.Bytes()
 		}
 	}
-	return out
+	return spec.Parse(file, source, spec.Class(class))
+}
+
+func decodeBroken(d *journal.Decoder) (name, file string) {
+	for d.Next() {
+		switch d.ID() {
+		case 1:
+			name = d.String()
+		case 2:
+			file = d.String()
+		}
+	}
+	return name, file
+}
+
+func decodeProblem(d *journal.Decoder) (p spec.Problem) {
+	for d.Next() {
+		switch d.ID() {
+		case 1:
+			p.File = d.String()
+		case 2:
+			p.Key = d.String()
+		case 3:
+			p.Msg = d.String()
+		case 4:
+			p.Hint = d.String()
+		case 5:
+			p.Line = int(d.Uint())
+		case 6:
+			p.Col = int(d.Uint())
+		case 7:
+			p.Warning = d.Bool()
+		}
+	}
+	return p
 }
 
 func writeMemfd(name string, content []byte) (int, error) {

@@ -225,6 +225,8 @@ func (sm *sim) close() {
 		sm.Drop(name)
 	}
 }
+func (sm *sim) Cork()          {}
+func (sm *sim) Uncork()        {}
 func (sm *sim) Ready()         {}
 func (sm *sim) End(keeper.End) { sm.ends++ }
 
@@ -310,11 +312,11 @@ func (sm *sim) sleep(d time.Duration) {
 	end := sm.now + int64(d)
 	sm.run()
 	for {
-		wait, ok := sm.s.untilNext()
-		if !ok || sm.now+int64(wait) > end {
+		at := sm.s.next()
+		if at == 0 || at > end {
 			break
 		}
-		sm.now += int64(wait)
+		sm.now = max(at, sm.now)
 		sm.s.fire()
 		sm.run()
 	}

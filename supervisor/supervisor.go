@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,6 +20,8 @@ import (
 // method appends to one ordered queue and returns at once. *keeper.Client is
 // the real one; a simulation brings its own.
 type Keeper interface {
+	Cork()   // what follows is about to be followed by more
+	Uncork() // send what is queued
 	Spawn(keeper.Spawn)
 	Signal(keeper.Signal)
 	Ack(kind keeper.EventKind, tag string, run uint64)
@@ -85,14 +88,17 @@ type Supervisor struct {
 	lost   chan struct{} // closed when the keeper has hung up
 	ended  chan struct{} // closed when all is stopped and the keeper was told
 
+	backlog atomic.Int64 // events in news, plus one until the loop runs
+
 	mu         sync.Mutex // guards what follows; held for one decision, never while waiting
 	services   map[string]*service
 	names      []string // of services, sorted
 	graph      *graph.Graph
 	config     *Config
 	journal    *journal.Journal
-	next       *journal.Journal // replaces journal once it is held; both are written until then
+	fresh      *journal.Journal // replaces journal once it is held; both are written until then
 	timers     timers
+	alarm      *alarm         // set to the first of them; nil before Run
 	alive      int            // services of which something may live
 	seq        uint64         // of the last transition
 	holding    map[string]int // descriptors to be closed when the keeper holds them
@@ -159,8 +165,9 @@ func (sv *service) rules() state.Rules {
 
 // news is one thing that happened, as it travels to the loop.
 type news struct {
-	event keeper.Event // Kind 0: none
-	call  func()       // run by the loop, without the lock; nil: none
+	event keeper.Event
+	moved <-chan struct{} // of an exit: closed when its last words are in the store; nil: not asked yet
+	call  func()          // run by the loop, without the lock, in place of the event; nil: none
 }
 
 // monotonic is CLOCK_MONOTONIC, one clock for all processes of a boot, so that
@@ -176,23 +183,24 @@ func monotonic() int64 {
 // Run turns news into decisions until everything has been stopped and the
 // keeper told, or the keeper is lost.
 func (s *Supervisor) Run() {
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
 	for _, n := range s.first {
 		s.take(n)
 	}
 	s.first = nil
+	s.backlog.Add(-1)
+	s.mu.Lock()
+	s.alarm = newAlarm()
+	s.alarm.set(s.next())
+	s.mu.Unlock()
+	defer s.alarm.close()
 	for {
-		if d, ok := s.untilNext(); ok {
-			timer.Reset(d)
-		} else {
-			timer.Stop()
-		}
 		select {
 		case n := <-s.news:
 			s.take(n)
-			s.takeMore(256)
-		case <-timer.C:
+			if n.call == nil {
+				s.backlog.Add(-1)
+			}
+		case <-s.alarm.C:
 			s.fire()
 		case <-s.ended:
 			return
@@ -200,31 +208,40 @@ func (s *Supervisor) Run() {
 	}
 }
 
-// takeMore takes what is there already, at most n, so that a burst of news
-// does not touch the timer each time.
-func (s *Supervisor) takeMore(n int) {
-	for range n {
-		select {
-		case next := <-s.news:
-			s.take(next)
-		default:
-			return
-		}
-	}
-}
-
-// Deliver hands an event of the keeper to the loop. An answer about a held
-// descriptor goes to the logs at once, because the loop may be waiting for it.
+// Deliver is how the keeper's client tells events, in order and one by one.
+// The decision is made by the caller's goroutine: a hop to another costs more
+// than most decisions. Only what has to wait, and what comes after that, goes
+// to the loop.
 func (s *Supervisor) Deliver(ev keeper.Event) {
-	if ev.Kind == keeper.Held {
+	switch ev.Kind {
+	case keeper.Held: // the loop may be waiting for it
 		s.logs.Held(ev.Name, errnoError(ev.Errno))
 		s.held(ev)
 		return
-	}
-	if ev.Kind == keeper.Lost {
+	case keeper.Lost:
 		close(s.lost)
 	}
-	s.news <- news{event: ev}
+	n := news{event: ev}
+	if s.backlog.Load() == 0 {
+		if ev.Kind == keeper.Exited {
+			n.moved = s.logs.Drain(ev.Tag, ev.Run)
+		}
+		if n.moved == nil || over(n.moved) {
+			s.take(n)
+			return
+		}
+	}
+	s.backlog.Add(1)
+	s.news <- n
+}
+
+func over(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 func errnoError(e unix.Errno) error {

@@ -47,20 +47,11 @@ func (s *Supervisor) arm(sv *service) {
 		return
 	}
 	sv.armed = at
-	first := len(s.timers) == 0 || at < s.timers[0].at
 	heap.Push(&s.timers, reminder{at, sv})
-	if first {
-		select { // wakes the loop, which then sleeps until this one
-		case s.news <- news{}:
-		default:
-		}
-	}
 }
 
-// untilNext returns the time until the next deadline; ok is false without one.
-func (s *Supervisor) untilNext() (time.Duration, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// next returns the next deadline, 0 for none. The lock is held.
+func (s *Supervisor) next() int64 {
 	at := int64(0)
 	if len(s.timers) > 0 {
 		at = s.timers[0].at
@@ -68,15 +59,15 @@ func (s *Supervisor) untilNext() (time.Duration, bool) {
 	if e := s.ending; e != nil && e.by != 0 && (at == 0 || e.by < at) {
 		at = e.by
 	}
-	if at == 0 {
-		return 0, false
-	}
-	return time.Duration(max(at-s.opt.Now(), 0)), true
+	return at
 }
 
 // fire carries out every deadline that has passed.
 func (s *Supervisor) fire() {
 	now := s.opt.Now()
+	s.mu.Lock()
+	s.alarm.rang()
+	s.mu.Unlock()
 	for {
 		s.mu.Lock()
 		if len(s.timers) == 0 || s.timers[0].at > now {
@@ -97,12 +88,16 @@ func (s *Supervisor) fire() {
 		}
 	}
 	s.fireEnding(now)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.alarm.set(s.next())
 }
 
 func (s *Supervisor) rearm(sv *service) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.arm(sv)
+	s.alarm.set(s.next())
 }
 
 // due turns the deadlines of sv that have passed into events.

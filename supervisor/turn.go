@@ -308,9 +308,12 @@ func (t *turn) commit() error {
 			sv.changed = nil
 		}
 	}
+	t.s.keeper.Cork()
 	for _, act := range t.acts {
 		act()
 	}
+	t.s.keeper.Uncork()
+	t.s.alarm.set(t.s.next())
 	for _, tr := range t.done {
 		t.s.bus.Publish(tr)
 		t.s.sayTransition(tr)

@@ -2,9 +2,12 @@ package server
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"os/signal"
+	"runtime"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -21,7 +24,14 @@ import (
 func serve(f *flags, std applets.Streams) int {
 	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE, unix.SIGHUP, unix.SIGINT, unix.SIGTERM) // none of them ends a server
 	unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
-	client := keeper.NewClient(f.keeperFD)
+	runtime.GOMAXPROCS(1)  // measured: decisions are short, and a second processor costs more hand-overs than it saves
+	debug.SetGCPercent(-1) // not while callers wait
+	debug.SetMemoryLimit(startHeap)
+	client, err := keeper.NewClient(f.keeperFD)
+	if err != nil {
+		fmt.Fprintf(std.Err, "zinit server: %v; --keeper-fd is for zinit itself\n", err)
+		return 1
+	}
 	welcome, err := client.Hello(takeOverBy)
 	if err != nil {
 		fmt.Fprintf(std.Err, "zinit server: cannot talk to the keeper: %v\n", err)
@@ -34,6 +44,9 @@ func serve(f *flags, std applets.Streams) int {
 	}
 	return 0
 }
+
+// startHeap is how much memory a start may take before it is collected.
+const startHeap = 64 << 20
 
 // run begins, listens, says that it is ready and supervises until the end.
 func run(f *flags, client *keeper.Client, w *keeper.Welcome) error {
@@ -63,6 +76,9 @@ func run(f *flags, client *keeper.Client, w *keeper.Welcome) error {
 		go handler.Serve(l)
 	}
 	client.Ready()
+	debug.SetGCPercent(50)
+	debug.SetMemoryLimit(math.MaxInt64)
+	time.AfterFunc(time.Second, debug.FreeOSMemory) // what the start took is not needed again
 	s.Run()
 	for i, l := range listeners {
 		os.Remove(p.sockets[i])
