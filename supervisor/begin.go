@@ -31,6 +31,7 @@ func New(opt Options, k Keeper, out Output) *Supervisor {
 	}
 	s := &Supervisor{opt: opt, keeper: k, logs: out, bus: &bus.Bus[Transition]{}, news: make(chan news, 4096),
 		ended: make(chan struct{}), lost: make(chan struct{}), services: map[string]*service{}, holding: map[string]int{}, started: opt.Wall()}
+	s.history = -1
 	s.backlog.Store(1)
 	return s
 }
@@ -39,6 +40,7 @@ func New(opt Options, k Keeper, out Output) *Supervisor {
 // loads the service files and starts what they say.
 func (s *Supervisor) Begin(w *keeper.Welcome) error {
 	s.generation, s.keeperPID = w.Generation, w.KeeperPID
+	s.openHistory(w.Held[historyName])
 	if err := s.logs.Adopt(w.Held); err != nil {
 		s.say(LevelError, "cannot take over a log: %v", err)
 	}
@@ -55,7 +57,7 @@ func (s *Supervisor) boot() error {
 		return fmt.Errorf("cannot make the journal: %w", err)
 	}
 	s.mu.Lock()
-	s.journal = j
+	s.journal, s.booted = j, s.opt.Now()
 	s.keeper.Hold("journal", j.FD())
 	s.mu.Unlock()
 	c := LoadConfig(s.opt.Roots, s.opt.Trust)
@@ -123,7 +125,7 @@ func (s *Supervisor) takeOver(w *keeper.Welcome, fd int) error {
 	m := readFrames(frames)
 	c := s.acceptedConfig(w, m.specs)
 	s.mu.Lock()
-	s.journal, s.seq, s.specsHeld = j, m.seq, m.specs
+	s.journal, s.seq, s.specsHeld, s.booted = j, m.seq, m.specs, m.booted
 	s.install(c)
 	s.restore(m)
 	s.mu.Unlock()
@@ -161,6 +163,7 @@ type memory struct {
 	services map[string][]byte // the last value of each
 	specs    uint64
 	seq      uint64
+	booted   int64
 	how      string
 	by       int64
 }
@@ -178,6 +181,8 @@ func readFrames(frames [][]byte) memory {
 				m.specs = d.Uint()
 			case frameSeq:
 				m.seq = d.Uint()
+			case frameBooted:
+				m.booted = d.Int()
 			case frameEnding:
 				m.how = d.String()
 			case frameEndBy:

@@ -43,6 +43,7 @@ func (s *Supervisor) take(n news) {
 // fact comes again.
 func (s *Supervisor) onRun(ev keeper.Event, cause string, f func(*turn, *service)) {
 	err := s.decide(cause, func(t *turn) error {
+		t.own = true
 		if sv := s.services[ev.Tag]; sv != nil && sv.rt.Run == ev.Run {
 			f(t, sv)
 		}

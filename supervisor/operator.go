@@ -147,7 +147,8 @@ func (t *turn) stopRivals(sv *service) {
 	for _, e := range t.s.graph.Out(sv.name) {
 		other := t.s.services[e.To]
 		if e.Kind == graph.Conflicts && other != nil && (other.rt.Alive() || other.rt.Wanted) {
-			t.takeDown(t.withUsers([]*service{other}), false)
+			rival := []*service{other}
+			t.takeDown(t.withUsers(rival), rival, false)
 		}
 	}
 }
@@ -176,27 +177,55 @@ func (t *turn) withUsers(svs []*service) []*service {
 }
 
 // takeDown stops services, each after those that need it; again says that they
-// come back.
-func (t *turn) takeDown(all []*service, again bool) {
+// come back. What is only bound to one of asked, and not asked for itself, comes
+// back with it; asked nil means all.
+func (t *turn) takeDown(all, asked []*service, again bool) {
+	var bound map[*service]bool
+	if asked != nil {
+		bound = t.bound(all, asked)
+	}
 	for _, sv := range all {
+		back := again || bound[sv]
 		next := sv.rt
-		next.Wanted = again
+		next.Wanted = back
 		if next.Alive() && next.State != state.Stopping {
-			next.Queued, next.Again, next.RetryAt = true, again, 0
+			next.Queued, next.Again, next.RetryAt = true, back, 0
 		}
 		t.touch(sv)
 		t.set(sv, next)
 	}
 	for _, sv := range all {
-		switch {
+		switch back := again || bound[sv]; {
 		case sv.rt.Queued:
 			t.look(sv)
-		case !again:
+		case !back:
 			t.apply(sv, state.Stop, "")
 		case sv.rt.State == state.Stopping:
 			t.apply(sv, state.Restart, "")
 		}
 	}
+}
+
+// bound returns what is left of all without asked and those that require one
+// of them, directly or through others.
+func (t *turn) bound(all, asked []*service) map[*service]bool {
+	left := map[*service]bool{}
+	for _, sv := range all {
+		left[sv] = true
+	}
+	for queue := slices.Clone(asked); len(queue) > 0; queue = queue[1:] {
+		sv := queue[0]
+		if !left[sv] {
+			continue
+		}
+		left[sv] = false
+		for _, e := range t.s.graph.In(sv.name) {
+			if d := t.s.services[e.From]; left[d] && e.Kind == graph.Requires {
+				queue = append(queue, d)
+			}
+		}
+	}
+	return left
 }
 
 // Stop stops services, those that need them first. also names what goes with
@@ -237,10 +266,10 @@ func (s *Supervisor) takeDownByName(names []string, by Cause, o StopOptions, aga
 			return nil
 		}
 		if !again {
-			t.takeDown(all, false)
+			t.takeDown(all, svs, false)
 			return nil
 		}
-		t.takeDown(slices.DeleteFunc(all, func(sv *service) bool { return !sv.rt.Alive() }), true)
+		t.takeDown(slices.DeleteFunc(all, func(sv *service) bool { return !sv.rt.Alive() }), nil, true)
 		var idle []*service
 		for _, sv := range svs {
 			if !sv.rt.Alive() {

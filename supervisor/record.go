@@ -19,6 +19,7 @@ const (
 	frameSeq     = 4 // number of the last transition
 	frameEnding  = 5 // a shutdown in progress: its word
 	frameEndBy   = 6 // its deadline
+	frameBooted  = 7 // when the boot began
 )
 
 // journalMost is the size at which the journal is written afresh, with the
@@ -41,6 +42,7 @@ func (s *Supervisor) record(t *turn) error {
 	}
 	if t.specs != 0 {
 		frame.Uint(frameSpecs, t.specs)
+		frame.Int(frameBooted, s.booted)
 	}
 	if len(t.done) > 0 {
 		frame.Uint(frameSeq, s.seq)
@@ -89,6 +91,7 @@ func (s *Supervisor) snapshot() []byte {
 		frame.Bytes(frameService, one.Payload())
 	}
 	frame.Uint(frameSpecs, s.specsHeld)
+	frame.Int(frameBooted, s.booted)
 	frame.Uint(frameSeq, s.seq)
 	if s.ending != nil {
 		frame.String(frameEnding, s.ending.how)
@@ -206,6 +209,9 @@ func walk(rt *state.Service, w *walker) {
 	number(w, 33, &rt.Last.Wall)
 	text(w, 34, &rt.Cause)
 	text(w, 35, &rt.Starter)
+	number(w, 36, &rt.Seq)
+	number(w, 37, &rt.FirstStart)
+	number(w, 38, &rt.FirstReady)
 }
 
 func number[T ~int | ~int64 | ~uint64 | ~uint8](w *walker, id uint64, p *T) {

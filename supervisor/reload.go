@@ -205,7 +205,7 @@ func (t *turn) dropRemoved(names []string) {
 		t.undoes = append(t.undoes, func() { sv.removed = false })
 		all = append(all, sv)
 	}
-	t.takeDown(all, false)
+	t.takeDown(all, nil, false)
 }
 
 // startNew starts added services with status start, and changed ones that had

@@ -161,14 +161,15 @@ type Version struct {
 
 // Transition is one change of state, as events are told.
 type Transition struct {
-	Seq    uint64 `json:"seq"`
-	TimeMS int64  `json:"time_ms"`
-	Name   string `json:"name"`
-	From   string `json:"from"`
-	To     string `json:"to"`
-	Event  string `json:"event"`
-	Run    uint64 `json:"run,omitempty"`
-	PID    int    `json:"pid,omitempty"`
-	Cause  string `json:"cause"`
-	Reason string `json:"reason,omitempty"`
+	Seq     uint64 `json:"seq"`
+	Because uint64 `json:"because,omitempty"` // seq of the transition that it follows from
+	TimeMS  int64  `json:"time_ms"`
+	Name    string `json:"name"`
+	From    string `json:"from"`
+	To      string `json:"to"`
+	Event   string `json:"event"`
+	Run     uint64 `json:"run,omitempty"`
+	PID     int    `json:"pid,omitempty"`
+	Cause   string `json:"cause"`
+	Reason  string `json:"reason,omitempty"`
 }

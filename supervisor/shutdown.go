@@ -79,7 +79,7 @@ func (t *turn) stopEverything() {
 	for _, name := range t.s.names {
 		all = append(all, t.s.services[name])
 	}
-	t.takeDown(all, false)
+	t.takeDown(all, nil, false)
 }
 
 // stopTimeout is how long sv has before SIGKILL.

@@ -11,6 +11,7 @@ type standing struct {
 	pending   bool // one that comes after it must wait for its outcome
 	alive     bool // one that conflicts with it must wait, one it needs must outlive it
 	hopeless  bool // it cannot come up by itself
+	lost      bool // one that is bound to it must stop
 }
 
 // standing judges the runtime value rt of sv.
@@ -19,6 +20,8 @@ func (s *Supervisor) standing(sv *service, rt *state.Service) standing {
 	st.pending = rt.Wanted && !rt.Settled()
 	ended := rt.State == state.Failed || rt.State == state.Exited
 	st.hopeless = rt.Wanted && ended && rt.RetryAt == 0 && !st.satisfies
+	// A oneshot that runs again is lost only when that fails.
+	st.lost = !st.satisfies && (!sv.spec.Oneshot || ended || rt.State == state.Inactive)
 	return st
 }
 
@@ -35,6 +38,9 @@ func (tl *tally) count(k graph.Kind, st standing, by int) {
 		}
 		if st.hopeless {
 			tl.doom += by
+		}
+		if st.lost && k == graph.BindsTo {
+			tl.bound += by
 		}
 	case graph.After:
 		if st.pending {
@@ -58,6 +64,9 @@ func (s *Supervisor) recount(sv *service) {
 		case needs(e.Kind):
 			sv.need++
 			sv.doom++
+			if e.Kind == graph.BindsTo {
+				sv.bound++
+			}
 		}
 	}
 	if s.graph.Refused(sv.name) != nil {

@@ -102,6 +102,8 @@ type Supervisor struct {
 	alive      int            // services of which something may live
 	seq        uint64         // of the last transition
 	holding    map[string]int // descriptors to be closed when the keeper holds them
+	history    int            // the ring of transitions, -1: there is none
+	booted     int64          // when the boot began, CLOCK_MONOTONIC
 	specsHeld  uint64         // which "specs/N" holds the accepted definitions
 	ending     *ending
 	generation uint64
@@ -118,7 +120,8 @@ type service struct {
 	rt    state.Service // changed by turn.set only
 	mark  *turn         // the turn that has touched it
 	undo  undo
-	calls bool // a look at it is queued in this turn
+	calls bool   // a look at it is queued in this turn
+	after uint64 // the transition that queued it
 
 	tally                   // of edges, kept by turn.set
 	preparing bool          // its spawn waits for env_file or user look-ups
@@ -135,6 +138,7 @@ type tally struct {
 	order     int // after: wanted and without an outcome
 	clash     int // conflicts: alive
 	doom      int // requires: cannot come up by itself
+	bound     int // binds_to: lost
 	users     int // services that require this one and are alive
 	followers int // services that come after this one and are alive
 }

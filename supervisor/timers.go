@@ -82,7 +82,7 @@ func (s *Supervisor) fire() {
 			continue
 		}
 		s.mu.Unlock()
-		if err := s.decide("timer", func(t *turn) error { t.due(sv, now); return nil }); err != nil {
+		if err := s.decide("timer", func(t *turn) error { t.own = true; t.due(sv, now); return nil }); err != nil {
 			s.say(LevelError, "cannot act on a timer of %q: %v; trying again in 1 s", sv.name, err)
 			time.AfterFunc(time.Second, func() { s.later(func() { s.rearm(sv) }) })
 		}
@@ -130,5 +130,5 @@ func (t *turn) retry(sv *service) {
 		t.set(sv, next)
 		return
 	}
-	t.apply(sv, t.held(sv, state.RetryFree, state.RetryHeld), "")
+	t.apply(sv, t.held(sv, state.RetryFree, state.RetryHeld), "restart due")
 }

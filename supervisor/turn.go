@@ -29,6 +29,10 @@ type turn struct {
 	acts    []func()     // carried out after the frame, in order
 	specs   uint64       // accepted definitions change to "specs/N"; 0: they do not
 	alive   int          // by how many the living services change
+	number  uint64       // of the transition being applied, 0: none
+	after   uint64       // the transition that what is done now follows from, 0: none
+	own     bool         // what happened to a service follows from its own last transition
+	seq     uint64       // of the supervisor before the turn
 	undoes  []func()     // put back what is not a service's
 }
 
@@ -37,7 +41,7 @@ type turn struct {
 func (s *Supervisor) decide(cause string, f func(t *turn) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := &turn{s: s, cause: cause, wall: s.opt.Wall(), mono: s.opt.Now()}
+	t := &turn{s: s, cause: cause, wall: s.opt.Wall(), mono: s.opt.Now(), seq: s.seq}
 	err := f(t)
 	if err == nil {
 		t.settle()
@@ -51,6 +55,7 @@ func (s *Supervisor) decide(cause string, f func(t *turn) error) error {
 
 // rollback puts every touched service back as it was before the turn.
 func (t *turn) rollback() {
+	t.s.seq = t.seq
 	for _, sv := range t.touched {
 		sv.rt, sv.tally, sv.cur, sv.spec = sv.undo.rt, sv.undo.tally, sv.undo.cur, sv.undo.spec
 		sv.mark, sv.calls = nil, false
@@ -71,7 +76,7 @@ func (t *turn) touch(sv *service) {
 // look queues sv to be looked at before the turn ends.
 func (t *turn) look(sv *service) {
 	if !sv.calls {
-		sv.calls = true
+		sv.calls, sv.after = true, t.number
 		t.looks = append(t.looks, sv)
 	}
 }
@@ -82,9 +87,10 @@ func (t *turn) settle() {
 	for len(t.looks) > 0 {
 		sv := t.looks[0]
 		t.looks = t.looks[1:]
-		sv.calls = false
+		sv.calls, t.after = false, sv.after
 		t.review(sv)
 	}
+	t.after = 0
 }
 
 // review asks whether what happened around sv moves it.
@@ -93,6 +99,8 @@ func (t *turn) review(sv *service) {
 	switch {
 	case rt.Queued && rt.State != state.Stopping:
 		t.reviewQueued(sv)
+	case sv.bound > 0 && !sv.spec.Target && (rt.State == state.Running || rt.State == state.Starting) && t.s.ending == nil:
+		t.apply(sv, state.Unbound, "")
 	case rt.State == state.Blocked && sv.doom > 0:
 		t.doom(sv)
 	case rt.State == state.Blocked && !sv.blocked() && t.s.ending == nil:
@@ -166,20 +174,34 @@ func (t *turn) apply(sv *service, ev state.Event, cause string) {
 		return
 	}
 	if cause == "" {
-		cause = t.cause
+		cause = t.causeNow()
 	}
 	t.touch(sv)
+	outer := t.number
 	if next.State != from.State {
-		next.Cause = cause
+		t.s.seq++
+		t.number = t.s.seq
+		next.Cause, next.Seq = cause, t.s.seq
 	}
 	t.order(sv, &next, do)
 	t.set(sv, next)
 	if next.State != from.State {
 		t.tell(sv, from, ev, cause)
 	}
+	t.number = outer
 	if sv.spec.Target {
 		t.applyTarget(sv, do)
 	}
+}
+
+// causeNow is the cause of what follows from a neighbour's transition in this
+// turn, or else the turn's own.
+func (t *turn) causeNow() string {
+	if t.after == 0 || len(t.done) == 0 || t.after < t.done[0].Seq {
+		return t.cause
+	}
+	tr := &t.done[t.after-t.done[0].Seq] // their numbers follow each other
+	return tr.Name + " is " + tr.To
 }
 
 // applyTarget answers for a target, which has no process to wait for.
@@ -246,8 +268,11 @@ func (t *turn) act(f func()) { t.acts = append(t.acts, f) }
 
 // tell notes a transition for the bus and for zinit's own log.
 func (t *turn) tell(sv *service, from state.Service, ev state.Event, cause string) {
-	t.s.seq++
-	t.done = append(t.done, Transition{Seq: t.s.seq, TimeMS: t.wall / 1e6, Name: sv.name, From: from.State.String(),
+	because := t.after
+	if because == 0 && t.own {
+		because = from.Seq
+	}
+	t.done = append(t.done, Transition{Seq: sv.rt.Seq, Because: because, TimeMS: t.wall / 1e6, Name: sv.name, From: from.State.String(),
 		To: sv.rt.State.String(), Event: ev.String(), Run: sv.rt.Run, PID: sv.rt.Pid, Cause: cause, Reason: t.s.reason(sv)})
 }
 
@@ -296,6 +321,7 @@ func (t *turn) tellBelow(sv *service, alive bool) {
 
 // commit records the turn in one frame and then carries it out.
 func (t *turn) commit() error {
+	t.s.writeHistory(t.done)
 	if err := t.s.record(t); err != nil {
 		return err
 	}

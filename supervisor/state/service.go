@@ -79,6 +79,10 @@ type Service struct {
 	SinceMono int64
 	SigSeq    uint64 // of the last signal sent; grows over all runs
 
+	Seq        uint64 // number of its last transition
+	FirstStart int64  // when its first run began, and
+	FirstReady int64  // when that was ready or done: what a boot took
+
 	Failure Failure // why it failed; kept while Stopping towards Failed
 	Last    Exit
 	Cause   string // who or what brought the present state
@@ -133,6 +137,8 @@ func (s Service) Step(ev Event, wall, mono int64) (Service, Effect, error) {
 		}
 	case Restart:
 		s.Wanted, s.Again, s.Queued, s.Attempts, s.Failure = true, true, false, 0, Failure{}
+	case Unbound:
+		s.Again = true // and nothing of its budget is spent
 	case StartTimeout:
 		s.Failure = Failure{Kind: StartTimedOut}
 	case StopTimeout:
@@ -164,6 +170,16 @@ func (s *Service) leave(to State, wall, mono int64) {
 		s.Failure, s.Again = Failure{}, false
 	case Exited, Failed:
 		s.Again, s.Queued = false, false
+	}
+	switch to {
+	case Starting:
+		if s.FirstStart == 0 {
+			s.FirstStart = mono
+		}
+	case Running, Exited:
+		if s.FirstReady == 0 && s.FirstStart != 0 {
+			s.FirstReady = mono
+		}
 	}
 	s.State, s.Since, s.SinceMono = to, wall, mono
 }

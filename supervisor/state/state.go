@@ -96,6 +96,7 @@ const (
 	StartTimeout                  // not ready in time
 	Stop                          // asked to stop
 	Restart                       // asked to stop and start again
+	Unbound                       // lost what it is bound to; comes back with it
 	Ended                         // while stopping: its main process has ended, others of it may be left
 	GoneExited                    // nothing of it is left, and that was asked
 	GoneRetry                     // nothing is left; it had failed, will be restarted
@@ -110,7 +111,7 @@ const (
 
 var eventNames = [numEvents]string{
 	"none", "start", "start held", "cleared", "doomed", "hindered", "retry", "retry held", "ready", "done", "done, restart due",
-	"exited, restart due", "exited", "spawn failed, retry due", "spawn failed", "start timeout", "stop", "restart", "ended", "gone",
+	"exited, restart due", "exited", "spawn failed, retry due", "spawn failed", "start timeout", "stop", "restart", "unbound", "ended", "gone",
 	"gone, restart due", "gone, failed", "gone, start again", "gone, start held", "stop timeout", "unkillable", "leftovers gone",
 }
 

@@ -44,6 +44,7 @@ var table = [numStates][numEvents]rule{
 		StartTimeout: {to: Stopping, do: SendStop | ArmStop},
 		Stop:         {to: Stopping, do: SendStop | ArmStop},
 		Restart:      {to: Stopping, do: SendStop | ArmStop},
+		Unbound:      {to: Stopping, do: SendStop | ArmStop},
 		StartFree:    {to: Starting, why: "already starting"},
 		StartHeld:    {to: Starting, why: "already starting"},
 		LeftGone:     {to: Starting, why: "of an earlier run"},
@@ -55,6 +56,7 @@ var table = [numStates][numEvents]rule{
 		ExitedFinal: {to: Failed},
 		Stop:        {to: Stopping, do: SendStop | ArmStop},
 		Restart:     {to: Stopping, do: SendStop | ArmStop},
+		Unbound:     {to: Stopping, do: SendStop | ArmStop},
 		Hindered:    {to: Blocked}, // a target
 		Doomed:      {to: Failed},  // a target
 		Ready:       {to: Running, why: "already ready"},
