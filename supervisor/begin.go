@@ -94,6 +94,7 @@ func (s *Supervisor) install(c *Config) {
 	for _, name := range s.names {
 		s.recount(s.services[name])
 	}
+	s.logs.LimitTotal(c.Settings.TotalBytes)
 }
 
 // bootSet is what a boot starts: everything with status start, or the one
@@ -227,6 +228,9 @@ func (s *Supervisor) restore(m memory) {
 		s.recount(s.services[name])
 		if s.services[name].rt.Alive() {
 			s.alive++
+		}
+		if sv := s.services[name]; sv.rt.State == state.Starting && !sv.spec.Target {
+			s.starting++
 		}
 	}
 }

@@ -3,6 +3,9 @@ package supervisor
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	"zinit/graph"
 	"zinit/supervisor/spec"
@@ -15,18 +18,58 @@ type Config struct {
 	Graph    *graph.Graph
 	Problems []spec.Problem    // of files and edges; warnings too
 	Broken   map[string]string // services left out because of their file: name to message
+	Runtime  map[string]bool   // services that no file defines: they last until the next boot
+	Settings spec.Settings     // zinit's own
 	loaded   *spec.Loaded
 }
 
 // LoadConfig reads and judges directories of service files. The server and
 // `zinit check` both use it, so their verdicts are the same.
-func LoadConfig(roots []spec.Root, trust bool) *Config {
-	return judge(spec.Load(roots, trust))
+func LoadConfig(roots []spec.Root, trust bool) *Config { return load(roots, trust, nil) }
+
+// load is LoadConfig with services that were defined at run time; a file of the
+// same name wins.
+func load(roots []spec.Root, trust bool, more []*spec.Spec) *Config {
+	loaded := spec.Load(roots, trust)
+	defined := map[string]bool{}
+	for _, sp := range loaded.Specs {
+		defined[sp.Name] = true
+	}
+	runtime := map[string]bool{}
+	for _, sp := range more {
+		if _, broken := loaded.Broken[sp.Name]; !defined[sp.Name] && !broken {
+			loaded.Specs = append(loaded.Specs, sp)
+			runtime[sp.Name] = true
+		}
+	}
+	slices.SortFunc(loaded.Specs, func(a, b *spec.Spec) int { return strings.Compare(a.Name, b.Name) })
+	settings, problems := spec.LoadSettings(settingsDirs(roots), trust)
+	loaded.Problems = append(loaded.Problems, problems...)
+	c := judge(loaded)
+	c.Settings, c.Runtime = settings, runtime
+	return c
+}
+
+// settingsDirs are where zinit.toml may lie: beside services, targets and system,
+// or among the services of a directory that is no such root.
+func settingsDirs(roots []spec.Root) []string {
+	var dirs []string
+	for _, r := range roots {
+		dir := r.Dir
+		switch filepath.Base(dir) {
+		case "services", "targets", "system":
+			dir = filepath.Dir(dir)
+		}
+		if !slices.Contains(dirs, dir) {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
 }
 
 // judge builds the graph of what was loaded and adds its complaints.
 func judge(loaded *spec.Loaded) *Config {
-	c := &Config{Specs: map[string]*spec.Spec{}, Broken: map[string]string{}, loaded: loaded, Problems: loaded.Problems}
+	c := &Config{Specs: map[string]*spec.Spec{}, Broken: map[string]string{}, Runtime: map[string]bool{}, loaded: loaded, Problems: loaded.Problems}
 	var nodes []graph.Node
 	for _, sp := range loaded.Specs {
 		c.Specs[sp.Name] = sp

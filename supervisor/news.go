@@ -176,7 +176,7 @@ func (t *turn) goneBy(sv *service) {
 	if sv.rt.Live && sv.rt.State != state.Stopping && !sv.spec.Target {
 		return // its own end is still to be told
 	}
-	held := sv.need > 0 || sv.order > 0 || sv.clash > 0 || t.s.ending != nil
+	held := sv.need > 0 || sv.order > 0 || sv.clash > 0 || t.s.ending != nil || sv.rt.State == state.Stopping && sv.rt.Again && t.noSlot(sv)
 	next, ev := state.ClassifyGone(sv.rt, sv.rules(), t.mono, held)
 	t.touch(sv)
 	t.set(sv, next)

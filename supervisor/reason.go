@@ -50,6 +50,9 @@ func (s *Supervisor) blockers(sv *service) []blocker {
 	if err := s.graph.Refused(sv.name); err != nil {
 		list = append(list, blocker{sv.name, firstLine(err.Error()), false})
 	}
+	if sv.slot && len(list) == 0 && !sv.rt.Left {
+		list = append(list, s.slotBlocker())
+	}
 	if sv.rt.Left {
 		list = append(list, blocker{sv.name, fmt.Sprintf("processes left by run %d", sv.rt.Last.Run), false})
 	}

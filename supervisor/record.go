@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"fmt"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -275,6 +276,7 @@ const (
 	specsFile    = 1 // a service file: file, class, source
 	specsBroken  = 2 // name, file, of a service left out
 	specsProblem = 3 // file, key, message, hint, line, column, warning
+	specsSetting = 4 // max_parallel_starts, shutdown_timeout, total_bytes
 )
 
 // holdSpecs gives the accepted definitions to the keeper; the turn's frame
@@ -308,6 +310,7 @@ func encodeSpecs(c *Config) []byte {
 		one.String(1, sp.File)
 		one.Uint(2, uint64(sp.Class))
 		one.Bytes(3, sp.Source)
+		one.Bool(4, c.Runtime[name])
 		e.Bytes(specsFile, one.Payload())
 	}
 	for name, file := range c.loaded.Broken {
@@ -327,18 +330,26 @@ func encodeSpecs(c *Config) []byte {
 		one.Bool(7, p.Warning)
 		e.Bytes(specsProblem, one.Payload())
 	}
+	one.Reset()
+	one.Uint(1, uint64(c.Settings.MaxParallelStarts))
+	one.Int(2, int64(c.Settings.ShutdownTimeout))
+	one.Int(3, c.Settings.TotalBytes)
+	e.Bytes(specsSetting, one.Payload())
 	return e.Payload()
 }
 
 // decodeSpecs judges the accepted definitions again.
 func decodeSpecs(src []byte) *Config {
 	loaded := &spec.Loaded{Broken: map[string]string{}}
+	runtime := map[string]bool{}
+	var settings spec.Settings
 	for d := journal.NewDecoder(src); d.Next(); {
 		switch f := journal.NewDecoder(d.Bytes()); d.ID() {
 		case specsFile:
-			sp, problems := decodeFile(f)
+			sp, problems, added := decodeFile(f)
 			if sp != nil {
 				loaded.Specs = append(loaded.Specs, sp)
+				runtime[sp.Name] = added
 			} else {
 				loaded.Problems = append(loaded.Problems, problems...)
 			}
@@ -347,13 +358,32 @@ func decodeSpecs(src []byte) *Config {
 			loaded.Broken[name] = file
 		case specsProblem:
 			loaded.Problems = append(loaded.Problems, decodeProblem(f))
+		case specsSetting:
+			settings = decodeSettings(f)
 		}
 	}
-	return judge(loaded)
+	c := judge(loaded)
+	c.Runtime, c.Settings = runtime, settings
+	return c
 }
 
-// decodeFile judges one service file.
-func decodeFile(d *journal.Decoder) (*spec.Spec, []spec.Problem) {
+func decodeSettings(d *journal.Decoder) (set spec.Settings) {
+	for d.Next() {
+		switch d.ID() {
+		case 1:
+			set.MaxParallelStarts = int(d.Uint())
+		case 2:
+			set.ShutdownTimeout = time.Duration(d.Int())
+		case 3:
+			set.TotalBytes = d.Int()
+		}
+	}
+	return set
+}
+
+// decodeFile judges one service file; added says that it is none, but was
+// defined at run time.
+func decodeFile(d *journal.Decoder) (sp *spec.Spec, problems []spec.Problem, added bool) {
 	var file string
 	var class uint64
 	var source []byte
@@ -365,9 +395,12 @@ func decodeFile(d *journal.Decoder) (*spec.Spec, []spec.Problem) {
 			class = d.Uint()
 		case 3:
 			source = d.Bytes()
+		case 4:
+			added = d.Bool()
 		}
 	}
-	return spec.Parse(file, source, spec.Class(class))
+	sp, problems = spec.Parse(file, source, spec.Class(class))
+	return sp, problems, added
 }
 
 func decodeBroken(d *journal.Decoder) (name, file string) {

@@ -27,10 +27,10 @@ var errDryRun = errors.New("dry run")
 // not at all. What has not changed feels nothing.
 func (s *Supervisor) Reload(by Cause, dryRun bool) (Reload, error) {
 	by.Text = "reload"
-	loaded := spec.Load(s.opt.Roots, s.opt.Trust) // without the lock: a disk may be slow
+	c := load(s.opt.Roots, s.opt.Trust, s.addedSpecs()) // without the lock: a disk may be slow
 	var r Reload
 	err := s.decide(by.String(), func(t *turn) error {
-		p, err := s.plan(judge(loaded))
+		p, err := s.plan(c)
 		if err != nil {
 			return err
 		}
@@ -50,6 +50,19 @@ func (s *Supervisor) Reload(by Cause, dryRun bool) (Reload, error) {
 		s.say(LevelInfo, "reloaded: added [%s], removed [%s], changed [%s]", joinNames(r.Added), joinNames(r.Removed), joinNames(r.Changed))
 	}
 	return r, err
+}
+
+// addedSpecs are the definitions that no file holds.
+func (s *Supervisor) addedSpecs() []*spec.Spec {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []*spec.Spec
+	for _, name := range s.config.Names {
+		if s.config.Runtime[name] {
+			list = append(list, s.config.Specs[name])
+		}
+	}
+	return list
 }
 
 // plan compares c with what is accepted and judges the difference.
@@ -146,10 +159,12 @@ func (p *plan) answer(dryRun bool) Reload {
 func (t *turn) adopt(p *plan) error {
 	s := t.s
 	t.keepConfig()
+	same := s.config.Settings == p.config.Settings && maps.Equal(s.config.Runtime, p.config.Runtime)
 	s.config = p.config
-	if len(p.added)+len(p.removed)+len(p.changed) == 0 {
+	if len(p.added)+len(p.removed)+len(p.changed) == 0 && same {
 		return nil
 	}
+	t.act(func() { s.logs.LimitTotal(p.config.Settings.TotalBytes) })
 	if err := t.holdSpecs(p.config); err != nil {
 		return err
 	}

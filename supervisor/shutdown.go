@@ -27,6 +27,9 @@ func (s *Supervisor) bound() time.Duration {
 	if s.opt.ShutdownTimeout > 0 {
 		return s.opt.ShutdownTimeout
 	}
+	if s.config.Settings.ShutdownTimeout > 0 {
+		return s.config.Settings.ShutdownTimeout
+	}
 	if s.opt.Mode == Container {
 		return 10 * time.Second
 	}

@@ -56,6 +56,7 @@ type quiet struct{}
 
 func (quiet) Adopt(map[string][]int) error                    { return nil }
 func (quiet) Configure(string, int64)                         {}
+func (quiet) LimitTotal(int64)                                {}
 func (quiet) Attach(string, uint64, logs.Stream, int, string) {}
 func (quiet) Held(string, error)                              {}
 func (quiet) Drain(string, uint64) <-chan struct{}            { return nothing }

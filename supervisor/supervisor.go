@@ -37,6 +37,7 @@ type Keeper interface {
 type Output interface {
 	Adopt(held map[string][]int) error
 	Configure(service string, bufferBytes int64)
+	LimitTotal(bytes int64)
 	Attach(service string, run uint64, s logs.Stream, fd int, held string)
 	Held(name string, err error)
 	Drain(service string, run uint64) <-chan struct{}
@@ -99,6 +100,8 @@ type Supervisor struct {
 	fresh      *journal.Journal // replaces journal once it is held; both are written until then
 	timers     timers
 	alarm      *alarm         // set to the first of them; nil before Run
+	starting   int            // services that are starting
+	waiters    waiters        // for a start slot
 	alive      int            // services of which something may live
 	seq        uint64         // of the last transition
 	holding    map[string]int // descriptors to be closed when the keeper holds them
@@ -124,6 +127,7 @@ type service struct {
 	after uint64 // the transition that queued it
 
 	tally                   // of edges, kept by turn.set
+	slot      bool          // it waits for a start slot
 	preparing bool          // its spawn waits for env_file or user look-ups
 	removed   bool          // to be forgotten when it is gone
 	armed     int64         // the earliest deadline that is in the heap
@@ -146,6 +150,7 @@ type tally struct {
 type undo struct {
 	rt state.Service
 	tally
+	slot      bool
 	cur, spec *spec.Spec
 }
 

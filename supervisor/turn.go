@@ -18,22 +18,23 @@ const killGrace = int64(5e9)
 // is recorded in one frame, and only then acted upon. A turn that cannot be
 // recorded is undone whole.
 type turn struct {
-	s       *Supervisor
-	cause   string
-	wall    int64
-	mono    int64
-	touched []*service
-	looks   []*service   // to be looked at, because something around them changed
-	gone    []string     // services forgotten in this turn
-	done    []Transition // told on the bus after the frame
-	acts    []func()     // carried out after the frame, in order
-	specs   uint64       // accepted definitions change to "specs/N"; 0: they do not
-	alive   int          // by how many the living services change
-	number  uint64       // of the transition being applied, 0: none
-	after   uint64       // the transition that what is done now follows from, 0: none
-	own     bool         // what happened to a service follows from its own last transition
-	seq     uint64       // of the supervisor before the turn
-	undoes  []func()     // put back what is not a service's
+	s        *Supervisor
+	cause    string
+	wall     int64
+	mono     int64
+	touched  []*service
+	looks    []*service   // to be looked at, because something around them changed
+	gone     []string     // services forgotten in this turn
+	done     []Transition // told on the bus after the frame
+	acts     []func()     // carried out after the frame, in order
+	specs    uint64       // accepted definitions change to "specs/N"; 0: they do not
+	alive    int          // by how many the living services change
+	starting int          // and those that are starting
+	number   uint64       // of the transition being applied, 0: none
+	after    uint64       // the transition that what is done now follows from, 0: none
+	own      bool         // what happened to a service follows from its own last transition
+	seq      uint64       // of the supervisor before the turn
+	undoes   []func()     // put back what is not a service's
 }
 
 // decide runs f as one turn and commits it. It returns f's error, and then
@@ -56,12 +57,18 @@ func (s *Supervisor) decide(cause string, f func(t *turn) error) error {
 // rollback puts every touched service back as it was before the turn.
 func (t *turn) rollback() {
 	t.s.seq = t.seq
+	changed := false
 	for _, sv := range t.touched {
 		sv.rt, sv.tally, sv.cur, sv.spec = sv.undo.rt, sv.undo.tally, sv.undo.cur, sv.undo.spec
+		changed = changed || sv.slot != sv.undo.slot
+		sv.slot = sv.undo.slot
 		sv.mark, sv.calls = nil, false
 	}
 	for _, undo := range t.undoes {
 		undo()
+	}
+	if changed {
+		t.s.rewait()
 	}
 }
 
@@ -69,7 +76,7 @@ func (t *turn) touch(sv *service) {
 	if sv.mark == t {
 		return
 	}
-	sv.mark, sv.undo = t, undo{sv.rt, sv.tally, sv.cur, sv.spec}
+	sv.mark, sv.undo = t, undo{sv.rt, sv.tally, sv.slot, sv.cur, sv.spec}
 	t.touched = append(t.touched, sv)
 }
 
@@ -89,6 +96,9 @@ func (t *turn) settle() {
 		t.looks = t.looks[1:]
 		sv.calls, t.after = false, sv.after
 		t.review(sv)
+		if len(t.looks) == 0 {
+			t.freeSlots()
+		}
 	}
 	t.after = 0
 }
@@ -103,7 +113,7 @@ func (t *turn) review(sv *service) {
 		t.apply(sv, state.Unbound, "")
 	case rt.State == state.Blocked && sv.doom > 0:
 		t.doom(sv)
-	case rt.State == state.Blocked && !sv.blocked() && t.s.ending == nil:
+	case rt.State == state.Blocked && !sv.blocked() && t.s.ending == nil && !t.noSlot(sv):
 		t.apply(sv, state.Cleared, "")
 	case rt.State == state.Running && sv.spec.Target && sv.doom > 0:
 		t.doom(sv)
@@ -133,7 +143,7 @@ func (t *turn) reviewQueued(sv *service) {
 
 // held picks the event for a service that something blocks or nothing does.
 func (t *turn) held(sv *service, free, held state.Event) state.Event {
-	if sv.blocked() || t.s.ending != nil {
+	if sv.blocked() || t.s.ending != nil || !sv.rt.Alive() && t.noSlot(sv) {
 		return held
 	}
 	return free
@@ -280,6 +290,10 @@ func (t *turn) tell(sv *service, from state.Service, ev state.Event, cause strin
 // them. It is the only place that changes a runtime value.
 func (t *turn) set(sv *service, next state.Service) {
 	was, is := t.s.standing(sv, &sv.rt), t.s.standing(sv, &next)
+	if !sv.spec.Target {
+		t.countStarting(sv.rt.State, -1)
+		t.countStarting(next.State, +1)
+	}
 	sv.rt = next
 	t.look(sv)
 	if was == is {
@@ -295,6 +309,12 @@ func (t *turn) set(sv *service, next state.Service) {
 	}
 	if was.alive != is.alive {
 		t.tellBelow(sv, is.alive)
+	}
+}
+
+func (t *turn) countStarting(st state.State, by int) {
+	if st == state.Starting {
+		t.starting += by
 	}
 }
 
@@ -326,6 +346,7 @@ func (t *turn) commit() error {
 		return err
 	}
 	t.s.alive += t.alive
+	t.s.starting += t.starting
 	for _, sv := range t.touched {
 		sv.mark = nil
 		t.s.arm(sv)
