@@ -60,6 +60,9 @@ func (c *Call) Bind(into any) error {
 // Has reports whether a parameter was given.
 func (c *Call) Has(name string) bool { return c.params[name] != nil }
 
+// Raw returns a parameter as it was sent; nil when it was not given.
+func (c *Call) Raw(name string) json.RawMessage { return c.params[name] }
+
 // Notify sends a notification on the connection of the call. It fails when the
 // peer is gone or does not read.
 func (c *Call) Notify(method string, params any) error {

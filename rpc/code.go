@@ -13,8 +13,12 @@ const (
 
 	CodeNotFound      = -32000 // 0.3: no such service
 	CodeNotRunning    = -32002 // 0.3: it has no process
+	CodeExists        = -32001 // 0.3: the name is taken
 	CodeInvalidConfig = -32003 // 0.3: a file or value is bad
 	CodeCycle         = -32004 // 0.3: it would wait for itself
+	CodeUnsafe        = -32005 // 0.3: others require what is to be removed
+	CodeInvalid       = -32011 // 0.3: a definition that does not load
+	CodeUnwritten     = -32014 // 0.3: a file could not be written
 
 	CodeNotAllowed   = -32020 // ours: the peer may not
 	CodeRefused      = -32021 // ours: would break others

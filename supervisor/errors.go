@@ -14,6 +14,9 @@ const (
 	TimedOut     Kind = "timed_out"     // the caller's patience ended; the work goes on
 	Invalid      Kind = "invalid"       // a bad value or file
 	Cyclic       Kind = "cycle"         // it waits for itself
+	Malformed    Kind = "validation"    // a definition that does not load
+	Unsafe       Kind = "unsafe"        // others require what is to be removed
+	Unwritten    Kind = "unwritten"     // a file could not be written; nothing was done
 	Unrecorded   Kind = "unrecorded"    // the journal could not be written; nothing was done
 )
 

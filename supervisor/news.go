@@ -189,7 +189,7 @@ func (s *Supervisor) onAsked(ev keeper.Event) {
 	switch ev.Ask.What {
 	case keeper.Reload: // reads files: nobody waits for a disk
 		go func() {
-			if _, err := s.Reload(by, false); err != nil {
+			if _, err := s.Reload(by, ReloadOptions{}); err != nil {
 				s.say(LevelError, "%v", err)
 			}
 			s.keeper.AckAsk(ev.Ask)

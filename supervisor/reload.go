@@ -23,10 +23,17 @@ type plan struct {
 // errDryRun ends a turn that only asked what would happen.
 var errDryRun = errors.New("dry run")
 
+// ReloadOptions say how to reload.
+type ReloadOptions struct {
+	DryRun  bool // only tell what would change
+	Restart bool // restart at once what runs and has changed
+}
+
 // Reload reads the service files again and takes over what they say: whole, or
 // not at all. What has not changed feels nothing.
-func (s *Supervisor) Reload(by Cause, dryRun bool) (Reload, error) {
+func (s *Supervisor) Reload(by Cause, o ReloadOptions) (Reload, error) {
 	by.Text = "reload"
+	dryRun := o.DryRun
 	c := load(s.opt.Roots, s.opt.Trust, s.addedSpecs()) // without the lock: a disk may be slow
 	var r Reload
 	err := s.decide(by.String(), func(t *turn) error {
@@ -41,7 +48,13 @@ func (s *Supervisor) Reload(by Cause, dryRun bool) (Reload, error) {
 		if s.ending != nil {
 			return refuse(ShuttingDown, "", "", "cannot reload: zinit is shutting down")
 		}
-		return t.adopt(p)
+		if err := t.adopt(p); err != nil {
+			return err
+		}
+		if o.Restart {
+			t.restartChanged(p.changed)
+		}
+		return nil
 	})
 	if err == errDryRun {
 		err = nil

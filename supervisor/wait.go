@@ -27,6 +27,67 @@ func (s *Supervisor) AwaitStop(ctx context.Context, names []string) ([]Outcome, 
 	return s.outcomes(ctx, names, true, stopped)
 }
 
+// goals are what AwaitFor can wait for.
+var goals = map[string]verdict{"running": runs, "ready": readyOrDone, "exited": ranOut, "stopped": stopped}
+
+// AwaitFor returns when each service is what is waited for: running, ready (or,
+// a oneshot, done), exited (its run is over, however) or stopped (nothing of it
+// is left); when it is known that this cannot come by itself; or when ctx ends.
+func (s *Supervisor) AwaitFor(ctx context.Context, names []string, goal string) ([]Outcome, error) {
+	judge := goals[goal]
+	if judge == nil {
+		return nil, refuse(Invalid, "", "", "cannot wait for %q: running, ready, exited or stopped", goal)
+	}
+	s.mu.Lock()
+	for _, n := range names {
+		if s.services[n] == nil {
+			defer s.mu.Unlock()
+			return nil, s.unknown(n)
+		}
+	}
+	s.mu.Unlock()
+	return s.outcomes(ctx, names, true, judge)
+}
+
+// runs judges whether a service runs.
+func runs(s *Supervisor, sv *service) (Outcome, bool) {
+	if sv.rt.State == state.Running && !sv.rt.Queued {
+		return Outcome{OK: true}, true
+	}
+	o := Outcome{Reason: s.reason(sv)}
+	switch {
+	case !sv.rt.Wanted:
+		if o.Reason == "" {
+			o.Reason = "nobody has asked for it"
+		}
+		return o, true
+	case sv.rt.State == state.Blocked:
+		return o, s.stranded(sv)
+	case sv.rt.State == state.Failed || sv.rt.State == state.Exited:
+		return o, sv.rt.RetryAt == 0 && !curable(sv.rt.Failure.Kind)
+	}
+	return o, s.ending != nil
+}
+
+// readyOrDone is runs, and for a oneshot that it has succeeded.
+func readyOrDone(s *Supervisor, sv *service) (Outcome, bool) {
+	if sv.rt.Satisfies(sv.spec.Oneshot) {
+		return Outcome{OK: true}, true
+	}
+	return runs(s, sv)
+}
+
+// ranOut judges whether a run is over.
+func ranOut(s *Supervisor, sv *service) (Outcome, bool) {
+	switch sv.rt.State {
+	case state.Exited, state.Failed:
+		return Outcome{OK: true, Reason: s.reason(sv)}, true
+	case state.Inactive:
+		return Outcome{Reason: "it never ran"}, true
+	}
+	return Outcome{Reason: s.reason(sv)}, false
+}
+
 // outcomes returns what became of each name. With wait it returns when every
 // verdict is final, or ctx ends; then those still open are marked pending.
 func (s *Supervisor) outcomes(ctx context.Context, names []string, wait bool, judge verdict) ([]Outcome, error) {

@@ -24,7 +24,7 @@ type command struct {
 // option is a flag of a command. The type of its value is that of def.
 type option struct {
 	name, short string // short may be ""
-	def         any    // bool, int, string or time.Duration
+	def         any    // bool, int, string, []string or time.Duration
 	usage       string
 }
 
@@ -40,6 +40,8 @@ func (c *call) is(name string) bool            { return value[bool](c, name) }
 func (c *call) number(name string) int         { return value[int](c, name) }
 func (c *call) text(name string) string        { return value[string](c, name) }
 func (c *call) time(name string) time.Duration { return value[time.Duration](c, name) }
+
+func (c *call) list(name string) []string { return value[[]string](c, name) }
 
 // value returns an option's value; zero when the command has no such option.
 func value[T any](c *call, name string) (v T) {
@@ -195,9 +197,20 @@ func (o option) define(fs *flag.FlagSet) {
 			fs.String(name, def, "")
 		case time.Duration:
 			fs.Duration(name, def, "")
+		case []string:
+			fs.Var(new(texts), name, "")
 		}
 	}
 }
+
+// texts is a flag that may stand several times.
+type texts []string
+
+func (t *texts) String() string         { return strings.Join(*t, ", ") }
+func (t *texts) Set(value string) error { *t = append(*t, value); return nil }
+
+// Get returns the texts, in their order.
+func (t *texts) Get() any { return []string(*t) }
 
 // find returns the command of a name, or nil.
 func find(list []*command, name string) *command {

@@ -50,7 +50,7 @@ func (s *session) dial(ctx context.Context) (*rpc.Client, error) {
 // second one changes nothing. A restart or a signal may not.
 func again(method string) bool {
 	switch method {
-	case "service.restart", "service.kill", "system.reload":
+	case "service.restart", "service.kill", "system.reload", "service.set", "service.delete":
 		return false
 	}
 	return true
@@ -86,6 +86,7 @@ var statuses = map[int]int{
 	rpc.CodeNotFound: exitNotFound, rpc.CodeNotRunning: exitNotRunning, rpc.CodeTimedOut: exitTimedOut,
 	rpc.CodeNotAllowed: exitNotAllowed, rpc.CodeRefused: exitRefused, rpc.CodeShuttingDown: exitRefused,
 	rpc.CodeInvalidConfig: exitRefused, rpc.CodeCycle: exitRefused, rpc.CodeInvalidParams: exitUsage,
+	rpc.CodeInvalid: exitRefused, rpc.CodeUnsafe: exitRefused, rpc.CodeUnwritten: exitRefused, rpc.CodeExists: exitRefused,
 }
 
 // explain turns an error of a call into an end with a status and a hint.

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"zinit/rpc"
@@ -13,42 +15,84 @@ import (
 
 func (s *session) eventsVerb() *command {
 	return &command{
-		name: "events", usage: "show every transition as it happens, with its cause, until Ctrl-C",
-		about:   example("  zinit events\n  zinit events --json"),
-		options: []option{{"follow", "f", false, "accepted: it is what events does"}},
-		run: func(c *call) error {
-			if err := c.none(); err != nil {
-				return err
-			}
-			return s.events(c.ctx)
-		},
+		name: "events", usage: "show every transition with its cause and its number", args: "[NAME...]",
+		about: example("  zinit events -n 20\n  zinit events -f web") +
+			"\n\n\"<-7\" behind a number says that transition 7 brought it about.",
+		options: []option{{"follow", "f", false, "go on with every new one"}, {"lines", "n", 100, "at most so many, the newest; 0: all that are known"}},
+		run:     s.events,
 	}
 }
 
-func (s *session) events(ctx context.Context) error {
-	return s.subscribe(ctx, "events.subscribe", nil, func(params json.RawMessage) error {
+func (s *session) events(c *call) error {
+	shown := func(tr supervisor.Transition) bool { return len(c.names) == 0 || slices.Contains(c.names, tr.Name) }
+	var raws []json.RawMessage
+	if err := s.call(c.ctx, "events.list", nil, &raws); err != nil {
+		return err
+	}
+	var last uint64
+	kept := []json.RawMessage{}
+	var list []supervisor.Transition
+	for _, raw := range raws {
+		var tr supervisor.Transition
+		if err := json.Unmarshal(raw, &tr); err != nil {
+			return fmt.Errorf("cannot read the answer: %w", err)
+		}
+		if last = tr.Seq; shown(tr) {
+			list, kept = append(list, tr), append(kept, raw)
+		}
+	}
+	if n := c.number("lines"); n > 0 && len(list) > n {
+		list, kept = list[len(list)-n:], kept[len(kept)-n:]
+	}
+	if s.json && !c.is("follow") {
+		return s.printJSON(kept)
+	}
+	for i, tr := range list {
+		s.event(tr, kept[i])
+	}
+	if !c.is("follow") {
+		return nil
+	}
+	return s.followEvents(c.ctx, last, shown)
+}
+
+// followEvents shows what comes after number last, each once, also across servers
+// that are replaced.
+func (s *session) followEvents(ctx context.Context, last uint64, shown func(supervisor.Transition) bool) error {
+	params := map[string]any{"after": last}
+	return s.subscribe(ctx, "events.subscribe", params, func(raw json.RawMessage) error {
 		var e struct {
 			supervisor.Transition
 			Missed uint64 `json:"missed"`
 		}
-		if err := json.Unmarshal(params, &e); err != nil {
+		if err := json.Unmarshal(raw, &e); err != nil {
 			return fmt.Errorf("cannot read the server's notification: %w", err)
 		}
-		if s.json {
-			fmt.Fprintf(s.std.Out, "%s\n", params)
-			return nil
-		}
-		if e.Missed > 0 {
+		if e.Missed > 0 && !s.json {
 			fmt.Fprintf(s.std.Out, "... %d transitions are missing here ...\n", e.Missed)
 		}
-		s.transition(e.Transition)
+		if params["after"] = e.Seq; shown(e.Transition) {
+			s.event(e.Transition, raw)
+		}
 		return nil
 	})
 }
 
+func (s *session) event(tr supervisor.Transition, raw json.RawMessage) {
+	if s.json {
+		fmt.Fprintf(s.std.Out, "%s\n", raw)
+		return
+	}
+	s.transition(tr)
+}
+
 // transition prints one change of state.
 func (s *session) transition(tr supervisor.Transition) {
-	text := fmt.Sprintf("%s %s %s: %s -> %s (%s)", clock(tr.TimeMS), s.symbol(tr.To), line(tr.Name), tr.From, tr.To, line(tr.Cause))
+	number := fmt.Sprint(tr.Seq)
+	if tr.Because != 0 {
+		number += fmt.Sprintf("<-%d", tr.Because)
+	}
+	text := fmt.Sprintf("%s %-8s %s %s: %s -> %s (%s)", clock(tr.TimeMS), number, s.symbol(tr.To), line(tr.Name), tr.From, tr.To, line(tr.Cause))
 	if tr.Reason != "" {
 		text += ": " + line(tr.Reason)
 	}
@@ -101,5 +145,69 @@ func listenTo(ctx context.Context, c *rpc.Client, method string, params map[stri
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	}
+}
+
+func (s *session) waitVerb() *command {
+	return &command{
+		name: "wait", usage: "wait until services run, are ready, have exited or are stopped", args: "NAME...",
+		about: example("  zinit wait web --for ready --timeout 30s\n  zinit wait job --for exited") +
+			"\n\nExit status: 0 it has come, 1 it cannot come by itself, 5 the time is over.",
+		options: []option{{"for", "", "ready", "running, ready, exited or stopped"}, timeFlag},
+		run: func(c *call) error {
+			names, err := s.names(c.ctx, c)
+			if err != nil {
+				return err
+			}
+			params := map[string]any{"names": names, "for": c.text("for")}
+			if d := c.time("timeout"); d > 0 {
+				params["timeout_ms"] = max(d.Milliseconds(), 1)
+			}
+			var r result
+			done, err := s.ask(c.ctx, "service.wait", params, &r)
+			if err != nil {
+				return s.suggest(c.ctx, err, names...)
+			}
+			if !done {
+				s.outcomes(r, "Reached "+c.text("for"))
+			}
+			return worst(r.Outcomes, c.time("timeout"))
+		},
+	}
+}
+
+func (s *session) bootVerb() *command {
+	return &command{
+		name: "boot", usage: "show what the boot spent its time on, with the critical chain", about: example("  zinit boot\n  zinit boot --json"),
+		run: func(c *call) error {
+			if err := c.none(); err != nil {
+				return err
+			}
+			var b supervisor.Boot
+			done, err := s.ask(c.ctx, "system.boot", nil, &b)
+			if err != nil || done {
+				return err
+			}
+			s.boot(b)
+			return nil
+		},
+	}
+}
+
+func (s *session) boot(b supervisor.Boot) {
+	row := func(lead string, v supervisor.BootService) {
+		took := "not ready"
+		if v.ReadyMS >= 0 {
+			took = fmt.Sprintf("%dms", v.TookMS)
+		}
+		fmt.Fprintf(s.std.Out, "%s%-24s started at %6dms, took %s\n", lead, line(v.Name), v.StartMS, took)
+	}
+	fmt.Fprintf(s.std.Out, "The boot took %dms. The critical chain, each waited for the next:\n", b.TookMS)
+	for i, v := range b.Chain {
+		row(strings.Repeat("  ", min(i, 10))+"-> ", v)
+	}
+	fmt.Fprintf(s.std.Out, "\nAll services, the last to be ready first:\n")
+	for _, v := range b.Services {
+		row("   ", v)
 	}
 }

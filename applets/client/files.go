@@ -24,7 +24,7 @@ func (s *session) reload(c *call) error {
 		return err
 	}
 	var r supervisor.Reload
-	done, err := s.ask(c.ctx, "system.reload", map[string]bool{"dry_run": c.is("dry-run")}, &r)
+	done, err := s.ask(c.ctx, "system.reload", map[string]bool{"dry_run": c.is("dry-run"), "restart": c.is("restart")}, &r)
 	if err != nil || done {
 		return err
 	}

@@ -77,7 +77,7 @@ func (o option) typed() string {
 	switch o.def.(type) {
 	case int:
 		text += " N"
-	case string:
+	case string, []string:
 		text += " " + strings.ToUpper(o.name)
 	case time.Duration:
 		text += " TIME"

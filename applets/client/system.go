@@ -24,7 +24,7 @@ func (s *session) pingVerb() *command {
 			var v supervisor.Version
 			done, err := s.ask(c.ctx, "system.ping", nil, &v)
 			if err == nil && !done {
-				fmt.Fprintf(s.std.Out, "pong: zinit %s\n", line(v.Version))
+				fmt.Fprintf(s.std.Out, "zinit daemon v%s is running\n", line(v.Version))
 			}
 			return err
 		},

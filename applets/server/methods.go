@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"zinit/rpc"
@@ -20,7 +21,7 @@ type methods struct {
 // results are those of zinit 0.3.9, extended.
 func Methods(s *supervisor.Supervisor, pump *logs.Pump) []rpc.Method {
 	m := methods{s, pump}
-	return append(append(m.system(), m.services()...), m.output()...)
+	return slices.Concat(m.system(), m.services(), m.definitions(), m.output())
 }
 
 var (
@@ -30,6 +31,7 @@ var (
 	waitParam  = rpc.Param{Name: "wait", Type: "boolean", Doc: "answer with the outcome, not at once"}
 	depsParam  = rpc.Param{Name: "no_deps", Type: "boolean", Doc: "leave other services alone"}
 	timeParam  = rpc.Param{Name: "timeout_ms", Type: "integer", Doc: "how long to wait; 0: as long as it takes"}
+	afterParam = rpc.Param{Name: "after", Type: "integer", Doc: "the seq of the last one that is known: those after it come first"}
 	dryParam   = rpc.Param{Name: "dry_run", Type: "boolean", Doc: "only say what would happen"}
 )
 
@@ -47,7 +49,12 @@ func (m methods) system() []rpc.Method {
 		m.end("system.reboot", "reboot", "Stops everything in order and reboots the machine."),
 		m.end("system.halt", "halt", "Stops everything in order and halts the machine."),
 		m.reload("system.reload"), m.reload("service.reload"),
-		{Name: "events.subscribe", Doc: "Tells every transition as a notification \"event\".", Access: rpc.Read, Handler: m.events},
+		{Name: "system.boot", Doc: "What the boot spent its time on, with the critical chain.", Access: rpc.Read,
+			Handler: func(*rpc.Call) (any, error) { return m.s.Boot(), nil }},
+		{Name: "events.list", Doc: "The transitions that are still known, oldest first.", Access: rpc.Read, Handler: m.past,
+			Params: []rpc.Param{afterParam, {Name: "lines", Type: "integer", Doc: "at most so many, the newest; 0: all"}}},
+		{Name: "events.subscribe", Doc: "Tells every transition as a notification \"event\".", Access: rpc.Read, Handler: m.events,
+			Params: []rpc.Param{afterParam}},
 	}
 }
 
@@ -61,15 +68,17 @@ func (m methods) end(name, how, doc string) rpc.Method {
 }
 
 func (m methods) reload(name string) rpc.Method {
-	return rpc.Method{Name: name, Doc: "Reads the service files again: whole, or not at all.", Access: rpc.Write, Params: []rpc.Param{dryParam},
+	return rpc.Method{Name: name, Doc: "Reads the service files again: whole, or not at all.", Access: rpc.Write,
+		Params: []rpc.Param{dryParam, {Name: "restart", Type: "boolean", Doc: "restart at once what runs and has changed"}},
 		Handler: func(c *rpc.Call) (any, error) {
 			var p struct {
-				DryRun bool `json:"dry_run"`
+				DryRun  bool `json:"dry_run"`
+				Restart bool `json:"restart"`
 			}
 			if err := c.Bind(&p); err != nil {
 				return nil, err
 			}
-			r, err := m.s.Reload(operator(c), p.DryRun)
+			r, err := m.s.Reload(operator(c), supervisor.ReloadOptions{DryRun: p.DryRun, Restart: p.Restart})
 			if err != nil {
 				return nil, codeOf(err)
 			}
@@ -85,16 +94,46 @@ func operator(c *rpc.Call) supervisor.Cause {
 // eventBuffer is how many transitions a subscriber may be behind.
 const eventBuffer = 1024
 
+func (m methods) past(c *rpc.Call) (any, error) {
+	var p struct {
+		After uint64 `json:"after"`
+		Lines int    `json:"lines"`
+	}
+	if err := c.Bind(&p); err != nil {
+		return nil, err
+	}
+	return m.s.Past(p.After, p.Lines), nil
+}
+
 func (m methods) events(c *rpc.Call) (any, error) {
+	var p struct {
+		After *uint64 `json:"after"`
+	}
+	if err := c.Bind(&p); err != nil {
+		return nil, err
+	}
 	sub := m.s.Events(eventBuffer)
+	var past []supervisor.Transition
+	if p.After != nil { // after the subscription, so that none is missing between the two
+		past = m.s.Past(*p.After, 0)
+	}
 	return c.Subscribe(func(ctx context.Context, id uint64) {
 		defer sub.Close()
+		known := uint64(0)
+		for _, tr := range past {
+			if known = tr.Seq; c.Notify("event", event{tr, id, 0}) != nil {
+				return
+			}
+		}
 		missed := uint64(0)
 		for {
 			select {
 			case tr, open := <-sub.C:
 				if !open {
 					return
+				}
+				if tr.Seq <= known {
+					continue
 				}
 				now := sub.Missed()
 				if c.Notify("event", event{tr, id, now - missed}) != nil {
@@ -120,6 +159,7 @@ var codes = map[supervisor.Kind]int{
 	supervisor.NotFound: rpc.CodeNotFound, supervisor.NotRunning: rpc.CodeNotRunning, supervisor.Refused: rpc.CodeRefused,
 	supervisor.ShuttingDown: rpc.CodeShuttingDown, supervisor.TimedOut: rpc.CodeTimedOut, supervisor.Invalid: rpc.CodeInvalidConfig,
 	supervisor.Cyclic: rpc.CodeCycle, supervisor.Unrecorded: rpc.CodeUnrecorded,
+	supervisor.Malformed: rpc.CodeInvalid, supervisor.Unsafe: rpc.CodeUnsafe, supervisor.Unwritten: rpc.CodeUnwritten,
 }
 
 // codeOf turns an error of the supervisor into one that travels.

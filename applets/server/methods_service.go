@@ -31,6 +31,8 @@ func (m methods) services() []rpc.Method {
 			Params: []rpc.Param{optional(nameParam), namesParam, waitParam, depsParam, dryParam, timeParam}},
 		{Name: "service.kill", Doc: "Sends a signal to all processes of a service.", Access: rpc.Write, Handler: m.kill,
 			Params: []rpc.Param{nameParam, {Name: "signal", Type: "any", Doc: "name or number; SIGTERM when absent"}}},
+		{Name: "service.wait", Doc: "Waits until services run, are ready, have exited or are stopped.", Access: rpc.Read, Handler: m.wait,
+			Params: []rpc.Param{optional(nameParam), namesParam, {Name: "for", Type: "string", Required: true, Doc: "running, ready, exited or stopped"}, timeParam}},
 	}
 }
 
@@ -98,13 +100,21 @@ func bindRequest(c *rpc.Call) (request, error) {
 	if err := c.Bind(&r); err != nil {
 		return r, err
 	}
+	var err error
+	r.Names, err = r.all()
+	return r, err
+}
+
+// all is every name that a request is about, at least one.
+func (r request) all() ([]string, error) {
+	names := r.Names
 	if r.Name != "" {
-		r.Names = append([]string{r.Name}, r.Names...)
+		names = append([]string{r.Name}, names...)
 	}
-	if len(r.Names) == 0 {
-		return r, rpc.Errorf(rpc.CodeInvalidParams, "missing 'name' parameter")
+	if len(names) == 0 {
+		return nil, rpc.Errorf(rpc.CodeInvalidParams, "missing 'name' parameter")
 	}
-	return r, nil
+	return names, nil
 }
 
 // outcomes is the answer of a request that waits.
@@ -158,6 +168,24 @@ func (m methods) takeDown(c *rpc.Call, do func([]string, supervisor.Cause, super
 		return outcomes{[]supervisor.Outcome{}, also}, nil
 	}
 	return r.await(also, wait)
+}
+
+func (m methods) wait(c *rpc.Call) (any, error) {
+	var p struct {
+		request
+		For string `json:"for"`
+	}
+	if err := c.Bind(&p); err != nil {
+		return nil, err
+	}
+	names, err := p.request.all()
+	if err != nil {
+		return nil, err
+	}
+	r := request{Names: names, Wait: true, Timeout: p.Timeout}
+	return r.await(nil, func(ctx context.Context, names []string) ([]supervisor.Outcome, error) {
+		return m.s.AwaitFor(ctx, names, p.For)
+	})
 }
 
 func (m methods) kill(c *rpc.Call) (any, error) {

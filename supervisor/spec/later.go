@@ -25,7 +25,6 @@ var later = [...]struct {
 	{"service.kill_others", ""},
 	{"target.critical", ""},
 	{"resources", ""},
-	{"dependencies.binds_to", ""},
 	{"lifecycle.stop_exec", ""},
 	{"lifecycle.reload_exec", ""},
 	{"lifecycle.reload_signal", ""},
