@@ -123,10 +123,10 @@ func (s *Supervisor) takeOver(w *keeper.Welcome, fd int) error {
 	if err != nil {
 		return fmt.Errorf("cannot read the journal: %w", err)
 	}
-	m := readFrames(frames)
+	m := readFrames(s.unpoisoned(frames, w.Failures))
 	c := s.acceptedConfig(w, m.specs)
 	s.mu.Lock()
-	s.journal, s.seq, s.specsHeld, s.booted = j, m.seq, m.specs, m.booted
+	s.journal, s.seq, s.specsHeld, s.booted, s.tokens = j, m.seq, m.specs, m.booted, m.tokens
 	s.install(c)
 	s.restore(m)
 	s.mu.Unlock()
@@ -159,12 +159,46 @@ func (s *Supervisor) takeOver(w *keeper.Welcome, fd int) error {
 	return err
 }
 
+// How many servers in a row must have ended by themselves before they were ready
+// until the last decision, or the whole journal, is taken to be the reason.
+const (
+	poisonDecision = 5
+	poisonJournal  = 6
+)
+
+// unpoisoned leaves out what may have killed the servers before this one. Of
+// what was decided then, the keeper's table of living children is the truth.
+func (s *Supervisor) unpoisoned(frames [][]byte, failures int) [][]byte {
+	switch {
+	case failures >= poisonJournal:
+		s.say(LevelError, "%d servers in a row ended before they were ready; ignoring the whole journal: what runs is taken to be wanted", failures)
+		return onlySpecs(frames)
+	case failures >= poisonDecision && len(frames) > 0:
+		s.say(LevelError, "%d servers in a row ended before they were ready; ignoring the last decision", failures)
+		return frames[:len(frames)-1]
+	}
+	return frames
+}
+
+// onlySpecs keeps of frames which definitions were accepted.
+func onlySpecs(frames [][]byte) [][]byte {
+	m := readFrames(frames)
+	if m.specs == 0 {
+		return nil
+	}
+	var e journal.Encoder
+	e.Uint(frameSpecs, m.specs)
+	e.Uint(frameSeq, m.seq)
+	return [][]byte{e.Payload()}
+}
+
 // memory is what the frames of a journal add up to.
 type memory struct {
 	services map[string][]byte // the last value of each
 	specs    uint64
 	seq      uint64
 	booted   int64
+	tokens   tokens
 	how      string
 	by       int64
 }
@@ -182,6 +216,8 @@ func readFrames(frames [][]byte) memory {
 				m.specs = d.Uint()
 			case frameSeq:
 				m.seq = d.Uint()
+			case frameToken:
+				m.tokens.add(decodeToken(d.Bytes()))
 			case frameBooted:
 				m.booted = d.Int()
 			case frameEnding:

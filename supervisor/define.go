@@ -39,6 +39,9 @@ type Defined struct {
 // changed is restarted. name is the one it has when the text gives none.
 func (s *Supervisor) Define(name string, source []byte, by Cause, o DefineOptions) (Defined, error) {
 	by.Text = "set"
+	if s.decided(by) {
+		return Defined{Name: name, Warnings: []string{}}, nil
+	}
 	sp, problems := spec.Parse(name+".toml", source, spec.User)
 	if sp == nil || spec.Failed(problems) {
 		return Defined{}, invalid(name, problems)
@@ -124,7 +127,10 @@ func (s *Supervisor) placeOf(sp *spec.Spec, persist bool) (file string, class sp
 // change adds or replaces one definition, and removes others; dry only judges.
 // It returns whether anything differs.
 func (s *Supervisor) change(by Cause, set *spec.Spec, remove []string, o DefineOptions, dry bool) (changed bool, err error) {
-	err = s.decide(by.String(), func(t *turn) error {
+	if dry {
+		by.Token = ""
+	}
+	err = s.decideBy(by, func(t *turn) error {
 		if s.ending != nil {
 			return refuse(ShuttingDown, "", "", "cannot change a definition: zinit is shutting down")
 		}
@@ -212,6 +218,9 @@ type RemoveOptions struct {
 // each came from. also names those that went along.
 func (s *Supervisor) Remove(names []string, by Cause, o RemoveOptions) (also []string, err error) {
 	by.Text = "remove"
+	if s.decided(by) {
+		return nil, nil
+	}
 	all, files, err := s.removal(names, o)
 	if err != nil {
 		return nil, err

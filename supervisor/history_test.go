@@ -42,7 +42,7 @@ func TestThePastIsTheNewestThatFits(t *testing.T) {
 		done = append(done, Transition{Seq: n + 1, Name: fmt.Sprint("s", n+1), Cause: "boot"})
 	}
 	sm.s.writeHistory(done[:30])
-	sm.s.writeHistory(done[30:historySlots-5])
+	sm.s.writeHistory(done[30 : historySlots-5])
 	sm.s.writeHistory(done[historySlots-5:])
 	sm.s.seq = historySlots + 40 // ten that no frame confirms
 	past := sm.s.Past(0, 0)

@@ -17,6 +17,8 @@ type Cause struct {
 	UID  uint32
 	PID  int
 	Text string // what was asked, e.g. "start"
+
+	Token string // of a request that may come again; "": it has none
 }
 
 // String is the cause as it is shown: "start by uid 0, pid 812".
@@ -45,7 +47,7 @@ type StopOptions struct {
 // when that is decided; AwaitStart tells what becomes of it.
 func (s *Supervisor) Start(names []string, by Cause, o StartOptions) error {
 	by.Text = "start"
-	return s.decide(by.String(), func(t *turn) error {
+	return s.decideBy(by, func(t *turn) error {
 		svs, err := t.find(names)
 		if err != nil {
 			return err
@@ -245,7 +247,7 @@ func (s *Supervisor) Restart(names []string, by Cause, o StopOptions) (also []st
 // takeDownByName decides a stop or a restart; it returns the names of those
 // that go with the ones asked for.
 func (s *Supervisor) takeDownByName(names []string, by Cause, o StopOptions, again bool) (also []string, err error) {
-	err = s.decide(by.String(), func(t *turn) error {
+	err = s.decideBy(by, func(t *turn) error {
 		svs, err := t.find(names)
 		if err != nil {
 			return err
@@ -285,7 +287,7 @@ func (s *Supervisor) takeDownByName(names []string, by Cause, o StopOptions, aga
 // Kill sends a signal to the processes of a service; nothing else is decided.
 func (s *Supervisor) Kill(name string, sig syscall.Signal, by Cause) error {
 	by.Text = "kill -s " + signalName(int(sig))
-	return s.decide(by.String(), func(t *turn) error {
+	return s.decideBy(by, func(t *turn) error {
 		sv := s.services[name]
 		if sv == nil {
 			return s.unknown(name)

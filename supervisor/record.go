@@ -21,6 +21,7 @@ const (
 	frameEnding  = 5 // a shutdown in progress: its word
 	frameEndBy   = 6 // its deadline
 	frameBooted  = 7 // when the boot began
+	frameToken   = 8 // of a request that was decided, and when
 )
 
 // journalMost is the size at which the journal is written afresh, with the
@@ -47,6 +48,9 @@ func (s *Supervisor) record(t *turn) error {
 	}
 	if len(t.done) > 0 {
 		frame.Uint(frameSeq, s.seq)
+	}
+	if t.token != "" {
+		encodeToken(&frame, t.token, t.mono)
 	}
 	if e := s.ending; e != nil {
 		frame.String(frameEnding, e.how)
@@ -94,6 +98,7 @@ func (s *Supervisor) snapshot() []byte {
 	frame.Uint(frameSpecs, s.specsHeld)
 	frame.Int(frameBooted, s.booted)
 	frame.Uint(frameSeq, s.seq)
+	s.tokens.encode(&frame)
 	if s.ending != nil {
 		frame.String(frameEnding, s.ending.how)
 		frame.Int(frameEndBy, s.ending.by)

@@ -36,7 +36,7 @@ func (s *Supervisor) Reload(by Cause, o ReloadOptions) (Reload, error) {
 	dryRun := o.DryRun
 	c := load(s.opt.Roots, s.opt.Trust, s.addedSpecs()) // without the lock: a disk may be slow
 	var r Reload
-	err := s.decide(by.String(), func(t *turn) error {
+	err := s.decideBy(by, func(t *turn) error {
 		p, err := s.plan(c)
 		if err != nil {
 			return err

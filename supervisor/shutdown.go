@@ -45,7 +45,7 @@ func (s *Supervisor) Shutdown(how string, by Cause) error {
 		return refuse(Refused, "", "zinit shutdown ends this supervisor", "cannot %s: zinit is not PID 1 here", how)
 	}
 	by.Text = how
-	return s.decide(by.String(), func(t *turn) error {
+	return s.decideBy(by, func(t *turn) error {
 		if s.ending != nil {
 			t.hasten()
 			return nil

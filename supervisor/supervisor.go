@@ -100,11 +100,14 @@ type Supervisor struct {
 	fresh      *journal.Journal // replaces journal once it is held; both are written until then
 	timers     timers
 	alarm      *alarm         // set to the first of them; nil before Run
+	watched    int            // services with a deadline that a pause must not eat
+	tickAt     int64          // when the loop wakes to look for a pause, while there are such
 	starting   int            // services that are starting
 	waiters    waiters        // for a start slot
 	alive      int            // services of which something may live
 	seq        uint64         // of the last transition
 	holding    map[string]int // descriptors to be closed when the keeper holds them
+	tokens     tokens         // of requests decided
 	history    int            // the ring of transitions, -1: there is none
 	booted     int64          // when the boot began, CLOCK_MONOTONIC
 	specsHeld  uint64         // which "specs/N" holds the accepted definitions
@@ -128,6 +131,7 @@ type service struct {
 
 	tally                   // of edges, kept by turn.set
 	slot      bool          // it waits for a start slot
+	watched   bool          // it has a deadline that a pause must not eat
 	preparing bool          // its spawn waits for env_file or user look-ups
 	removed   bool          // to be forgotten when it is gone
 	armed     int64         // the earliest deadline that is in the heap

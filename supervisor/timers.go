@@ -40,8 +40,56 @@ func deadline(rt *state.Service) int64 {
 	return first
 }
 
+// A pause of the machine, the container or this process must not be taken for
+// the time that a service had. So while a service is starting or stopping the
+// loop wakes once a second, and a tick that comes late by more than lateness
+// moves every deadline by as much.
+const (
+	tick     = int64(1e9)
+	lateness = int64(1e9)
+)
+
+// hurried reports whether rt has a deadline that a pause must not eat.
+func hurried(rt *state.Service) bool { return rt.StartBy != 0 || rt.StopBy != 0 || rt.LeftBy != 0 }
+
+// watch counts the services with such a deadline, and begins to tick with the
+// first.
+func (s *Supervisor) watch(sv *service) {
+	if is := hurried(&sv.rt); is != sv.watched {
+		sv.watched = is
+		if s.watched--; is {
+			s.watched += 2
+		}
+		if is && s.watched == 1 {
+			s.tickAt = s.opt.Now() + tick
+		}
+	}
+}
+
+// caughtUp moves every deadline when the tick is late. The lock is held.
+func (s *Supervisor) caughtUp(now int64) (late int64) {
+	if s.watched == 0 {
+		return 0
+	}
+	if late = now - s.tickAt; s.tickAt == 0 || late < lateness {
+		late = 0
+	}
+	s.tickAt = now + tick
+	return late
+}
+
+// postpone moves every deadline of a service by a pause.
+func postpone(rt *state.Service, late int64) {
+	for _, at := range [...]*int64{&rt.StartBy, &rt.StopBy, &rt.LeftBy, &rt.RetryAt} {
+		if *at != 0 {
+			*at += late
+		}
+	}
+}
+
 // arm sees to it that sv is looked at when its earliest deadline is due.
 func (s *Supervisor) arm(sv *service) {
+	s.watch(sv)
 	at := deadline(&sv.rt)
 	if at == 0 || (sv.armed != 0 && sv.armed <= at) {
 		return
@@ -59,6 +107,9 @@ func (s *Supervisor) next() int64 {
 	if e := s.ending; e != nil && e.by != 0 && (at == 0 || e.by < at) {
 		at = e.by
 	}
+	if s.watched > 0 && s.tickAt < at {
+		at = s.tickAt
+	}
 	return at
 }
 
@@ -67,7 +118,11 @@ func (s *Supervisor) fire() {
 	now := s.opt.Now()
 	s.mu.Lock()
 	s.alarm.rang()
+	late := s.caughtUp(now)
 	s.mu.Unlock()
+	if late > 0 {
+		s.pausedFor(late)
+	}
 	for {
 		s.mu.Lock()
 		if len(s.timers) == 0 || s.timers[0].at > now {
@@ -91,6 +146,25 @@ func (s *Supervisor) fire() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.alarm.set(s.next())
+}
+
+// pausedFor moves all deadlines by the length of a pause.
+func (s *Supervisor) pausedFor(late int64) {
+	s.say(LevelInfo, "zinit was paused for %s; all deadlines move by as much", short(late))
+	s.decide("pause", func(t *turn) error {
+		if s.ending != nil && s.ending.by != 0 {
+			s.ending.by += late
+		}
+		for _, name := range s.names {
+			sv := s.services[name]
+			if next := sv.rt; deadline(&next) != 0 {
+				postpone(&next, late)
+				t.touch(sv)
+				t.set(sv, next)
+			}
+		}
+		return nil
+	})
 }
 
 func (s *Supervisor) rearm(sv *service) {

@@ -27,6 +27,7 @@ type turn struct {
 	gone     []string     // services forgotten in this turn
 	done     []Transition // told on the bus after the frame
 	acts     []func()     // carried out after the frame, in order
+	token    string       // of the request; "": it has none
 	specs    uint64       // accepted definitions change to "specs/N"; 0: they do not
 	alive    int          // by how many the living services change
 	starting int          // and those that are starting
@@ -344,6 +345,9 @@ func (t *turn) commit() error {
 	t.s.writeHistory(t.done)
 	if err := t.s.record(t); err != nil {
 		return err
+	}
+	if t.token != "" {
+		t.s.tokens.add(t.token, t.mono)
 	}
 	t.s.alive += t.alive
 	t.s.starting += t.starting

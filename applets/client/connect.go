@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"zinit/rpc"
 )
 
@@ -45,21 +47,49 @@ func (s *session) dial(ctx context.Context) (*rpc.Client, error) {
 	return nil, fail(exitNoServer, "start one with: zinit server", "cannot reach a server:\n    %s", strings.Join(tried, "\n    "))
 }
 
-// again says whether a call may be made a second time when the connection ended
-// before its answer came. What only asks may; a start or a stop may, because a
-// second one changes nothing. A restart or a signal may not.
-func again(method string) bool {
+// reads are the methods that change nothing; the others carry a token, so that
+// they can be asked again when the connection ended before the answer came.
+func reads(method string) bool {
 	switch method {
-	case "service.restart", "service.kill", "system.reload", "service.set", "service.delete":
+	case "service.start", "service.stop", "service.restart", "service.kill", "service.set", "service.delete", "service.enable", "service.disable",
+		"service.reload", "system.reload", "system.upgrade", "system.shutdown", "system.poweroff", "system.reboot", "system.halt":
 		return false
 	}
 	return true
+}
+
+// withToken adds a random token to the parameters of a call that changes
+// something.
+func withToken(method string, params any) (any, error) {
+	if reads(method) {
+		return params, nil
+	}
+	all := map[string]any{}
+	if params != nil {
+		b, err := json.Marshal(params)
+		if err == nil {
+			err = json.Unmarshal(b, &all)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	var token [16]byte
+	if _, err := unix.Getrandom(token[:], 0); err != nil {
+		return nil, fmt.Errorf("cannot make a token: %w", err)
+	}
+	all["token"] = fmt.Sprintf("%x", token)
+	return all, nil
 }
 
 // call makes one call and decodes its answer. While the server is being replaced
 // it waits.
 func (s *session) call(ctx context.Context, method string, params, result any) error {
 	deadline := time.Now().Add(comeBack)
+	params, err := withToken(method, params)
+	if err != nil {
+		return err
+	}
 	for {
 		c, err := s.dial(ctx)
 		if err != nil {
@@ -72,8 +102,6 @@ func (s *session) call(ctx context.Context, method string, params, result any) e
 			return nil
 		case !errors.Is(err, rpc.ErrGone):
 			return explain(err)
-		case !again(method):
-			return fail(exitNoServer, "look with: zinit list", "the server was replaced before it answered %s; whether it was done is not known", method)
 		case time.Now().After(deadline):
 			return fail(exitNoServer, "", "the server keeps ending before it answers")
 		}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"time"
@@ -21,7 +22,13 @@ type methods struct {
 // results are those of zinit 0.3.9, extended.
 func Methods(s *supervisor.Supervisor, pump *logs.Pump) []rpc.Method {
 	m := methods{s, pump}
-	return slices.Concat(m.system(), m.services(), m.definitions(), m.output())
+	all := slices.Concat(m.system(), m.services(), m.definitions(), m.output())
+	for i := range all {
+		if all[i].Access == rpc.Write {
+			all[i].Params = append(slices.Clone(all[i].Params), tokenParam)
+		}
+	}
+	return all
 }
 
 var (
@@ -32,6 +39,7 @@ var (
 	depsParam  = rpc.Param{Name: "no_deps", Type: "boolean", Doc: "leave other services alone"}
 	timeParam  = rpc.Param{Name: "timeout_ms", Type: "integer", Doc: "how long to wait; 0: as long as it takes"}
 	afterParam = rpc.Param{Name: "after", Type: "integer", Doc: "the seq of the last one that is known: those after it come first"}
+	tokenParam = rpc.Param{Name: "token", Type: "string", Doc: "a random one makes asking again harmless, also after the server was replaced"}
 	dryParam   = rpc.Param{Name: "dry_run", Type: "boolean", Doc: "only say what would happen"}
 )
 
@@ -88,7 +96,11 @@ func (m methods) reload(name string) rpc.Method {
 
 // operator is the cause of what a call does.
 func operator(c *rpc.Call) supervisor.Cause {
-	return supervisor.Cause{Kind: "operator", UID: c.Peer.UID, PID: c.Peer.PID}
+	by := supervisor.Cause{Kind: "operator", UID: c.Peer.UID, PID: c.Peer.PID}
+	if raw := c.Raw(tokenParam.Name); raw != nil {
+		json.Unmarshal(raw, &by.Token) // its type was checked
+	}
+	return by
 }
 
 // eventBuffer is how many transitions a subscriber may be behind.
