@@ -410,19 +410,3 @@ func (t *turn) signalAgain(sv *service) {
 		again(rt.SigSeq, unix.SIGCONT)
 	}
 }
-
-// onLost is the end of the keeper, in user mode: nobody reaps any more, so
-// everything is told to stop, directly.
-func (s *Supervisor) onLost() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, sv := range s.services {
-		if sv.rt.Live && sv.rt.Pid > 1 {
-			unix.Kill(-sv.rt.Pid, unix.SIGTERM)
-			unix.Kill(-sv.rt.Pid, unix.SIGCONT)
-		}
-	}
-	if s.ending == nil || !s.ending.over {
-		close(s.ended)
-	}
-}

@@ -95,6 +95,9 @@ func (s *Supervisor) fill(sp *spec.Spec, who account, fromFiles []string, run ui
 	env.add(fromFiles...)
 	env.add(sp.Env...)
 	env.add("ZINIT_SERVICE="+sp.Name, fmt.Sprintf("ZINIT_RUN=%d", run))
+	if s.opt.Socket != "" {
+		env.add("ZINIT_SOCKET=" + s.opt.Socket)
+	}
 	o := keeper.Spawn{Tag: sp.Name, Run: run, Argv: sp.Exec.Argv, Env: env.list, Dir: sp.Dir, Umask: sp.Umask,
 		Cred: who.cred, AtExit: sp.StopSignal}
 	o.Paths = candidates(sp.Exec.Argv[0], env.get("PATH"))

@@ -68,6 +68,7 @@ type Options struct {
 	Target          string        // at boot start only this and what it pulls in; "": everything with status start
 	ShutdownTimeout time.Duration // 0: 90 s, in a container 10 s
 	LogLevel        Level         // which of zinit's own messages are kept
+	Socket          string        // user mode: told to services as ZINIT_SOCKET, by which a successor knows them
 	Environ         []string      // base environment of every service, KEY=VALUE
 	Now             func() int64  // CLOCK_MONOTONIC nanoseconds
 	Wall            func() int64  // Unix nanoseconds

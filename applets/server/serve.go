@@ -90,7 +90,11 @@ func run(f *flags, client *keeper.Client, w *keeper.Welcome) error {
 }
 
 func (f *flags) options(p paths) supervisor.Options {
-	return supervisor.Options{Mode: f.mode, Version: applets.Version, Roots: p.roots, Trust: f.trust, Target: f.target,
+	socket := ""
+	if f.mode == supervisor.User {
+		socket = p.sockets[0]
+	}
+	return supervisor.Options{Mode: f.mode, Socket: socket, Version: applets.Version, Roots: p.roots, Trust: f.trust, Target: f.target,
 		ShutdownTimeout: f.shutdownTimeout, LogLevel: f.level, Environ: supervisor.BaseEnviron(f.mode, os.Environ())}
 }
 
