@@ -190,6 +190,43 @@ func (s *session) alive(sp Spawn) Event {
 	return ev
 }
 
+// file makes a file beside the socket, which servers look for.
+func (w *world) file(name string) (path string) {
+	w.t.Helper()
+	path = w.socket + "." + name
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	return path
+}
+
+// send signals the keeper.
+func (w *world) send(sig unix.Signal) {
+	w.t.Helper()
+	if err := w.cmd.Process.Signal(sig); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// send signals the server.
+func (s *session) send(sig unix.Signal) {
+	s.w.t.Helper()
+	if err := unix.Kill(s.pid, sig); err != nil {
+		s.w.t.Fatal(err)
+	}
+}
+
+// said counts the lines with text in what the keeper, which has ended, said.
+func (w *world) said(text string) int { return strings.Count(w.stderr.String(), text) }
+
+// ready has the server say that it serves, and waits until that is known.
+func (s *session) ready() *session {
+	s.w.t.Helper()
+	s.do(order{Op: "ready"})
+	s.sync()
+	return s
+}
+
 // kill kills the server and returns its successor.
 func (s *session) kill() *session {
 	s.w.t.Helper()
