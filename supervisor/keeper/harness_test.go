@@ -108,6 +108,7 @@ type puppet struct {
 	mu   sync.Mutex
 	fds  map[string]int // by held name
 	tell bool           // repeat events to the test
+	stay bool           // when the keeper is lost
 	hear func(Event)    // of a drill
 }
 
@@ -159,10 +160,10 @@ func serverMain() int {
 }
 
 func (p *puppet) deliver(ev Event) {
-	if ev.Kind == Lost {
+	p.mu.Lock()
+	if ev.Kind == Lost && !p.stay {
 		os.Exit(0)
 	}
-	p.mu.Lock()
 	for _, f := range ev.FDs {
 		p.fds[f.Name] = f.FD
 	}
@@ -215,6 +216,10 @@ func (p *puppet) obey(o order) {
 		p.hear = func(Event) { <-make(chan struct{}) }
 		p.mu.Unlock()
 		p.say(report{ID: o.ID})
+	case "stay":
+		p.mu.Lock()
+		p.stay = true
+		p.mu.Unlock()
 	case "flood":
 		deaf := make(chan struct{})
 		p.mu.Lock()

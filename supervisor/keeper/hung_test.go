@@ -22,6 +22,7 @@ func lets(t *testing.T, what string, d time.Duration) {
 }
 
 func TestStoppedServerIsReplacedThoughNothingWasTold(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, quickTicks)
 	s := w.server().ready()
 	first := s.alive(run(1, "exec sleep 1000"))
@@ -45,6 +46,7 @@ func TestStoppedServerIsReplacedThoughNothingWasTold(t *testing.T) {
 }
 
 func TestServerThatIsContinuedStays(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, quickTicks)
 	s := w.server().ready()
 	for range 3 {
@@ -59,6 +61,7 @@ func TestServerThatIsContinuedStays(t *testing.T) {
 }
 
 func TestServerThatTakesNoNewsIsReplaced(t *testing.T) {
+	t.Parallel()
 	// It reads the one message there is, so that its socket is empty, and
 	// stands still with it: a deadlock.
 	w := newWorld(t, quickTicks)
@@ -76,6 +79,7 @@ func TestServerThatTakesNoNewsIsReplaced(t *testing.T) {
 }
 
 func TestServerThatAcknowledgesNothingButTakesTheNewsStays(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, quickTicks)
 	s := w.server()
 	s.spawn(run(1, "exit 0"))
@@ -88,6 +92,7 @@ func TestServerThatAcknowledgesNothingButTakesTheNewsStays(t *testing.T) {
 }
 
 func TestServerThatNeverGreetsIsReplaced(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, quickTicks)
 	first := w.server()
 	w.file("mute")
@@ -99,6 +104,7 @@ func TestServerThatNeverGreetsIsReplaced(t *testing.T) {
 }
 
 func TestPauseOfEverythingIsNoHang_Scenario033(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, quickTicks)
 	s := w.server().ready()
 	ev := s.alive(run(1, "exec sleep 1000"))
@@ -123,6 +129,7 @@ func TestPauseOfEverythingIsNoHang_Scenario033(t *testing.T) {
 }
 
 func TestServerThatIsNotReapedIsLeftBehind(t *testing.T) {
+	t.Parallel()
 	// A tracer that does not wait keeps the zombie from its parent.
 	w := newWorld(t, quickTicks)
 	s := w.server().ready()
@@ -147,6 +154,7 @@ func TestServerThatIsNotReapedIsLeftBehind(t *testing.T) {
 }
 
 func TestServerStuckInTheKernelIsLeftBehind(t *testing.T) {
+	t.Parallel()
 	// A frozen process neither runs nor dies, and its socket stays open.
 	w := newWorld(t, quickTicks)
 	s := w.server().ready()

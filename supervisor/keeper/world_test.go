@@ -86,15 +86,24 @@ func (w *world) close(dir string) {
 func (w *world) server() *session {
 	w.t.Helper()
 	_ = w.ln.SetDeadline(time.Now().Add(20 * time.Second))
-	conn, err := w.ln.Accept()
+	s, err := w.accept()
 	if err != nil {
 		w.t.Fatalf("no server came: %v", err)
+	}
+	return s
+}
+
+func (w *world) accept() (*session, error) {
+	conn, err := w.ln.Accept()
+	if err != nil {
+		return nil, err
 	}
 	s := &session{w: w, out: gob.NewEncoder(conn), events: make(chan Event, 100000), answers: make(chan report, 100), closed: make(chan struct{})}
 	in := gob.NewDecoder(conn)
 	var first report
 	if err := in.Decode(&first); err != nil {
-		w.t.Fatalf("the server did not report: %v", err)
+		conn.Close()
+		return nil, fmt.Errorf("the server did not report: %w", err)
 	}
 	s.welcome, s.pid = first.Welcome, first.Pid
 	go func() {
@@ -112,7 +121,7 @@ func (w *world) server() *session {
 			}
 		}
 	}()
-	return s
+	return s, nil
 }
 
 func (s *session) do(o order) {
