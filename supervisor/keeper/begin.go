@@ -249,11 +249,7 @@ func killedBeforeExec(pid int) bool {
 
 // news owes kind to the server, unless e is the server. Lock held.
 func (k *keeper) news(e *entry, kind EventKind) {
-	if e.server {
-		if kind == Failed {
-			k.say("cannot start the server: %s: %v", e.step, e.errno)
-		}
-		return
+	if e.serves == nil {
+		k.owe(e, kind)
 	}
-	k.owe(e, kind)
 }

@@ -22,6 +22,8 @@ const (
 	recDrop
 	recReady
 	recEnd
+	recSeen
+	recUpgrade
 )
 const (
 	recEvent byte = iota + 64
@@ -30,12 +32,13 @@ const (
 	recHeld
 	recAsk
 	recWelcomeEnd
+	recNudge
 )
 
 // request is any record a server sends; which fields count follows from kind.
 type request struct {
 	kind   byte
-	num    uint64 // hello: version
+	num    uint64 // hello: version; seen: datagrams
 	nfds   int    // hold
 	spawn  Spawn
 	signal Signal
@@ -154,7 +157,7 @@ func records(b []byte, f func(kind byte, body *decoder) error) error {
 func (e *encoder) request(r *request) {
 	at := e.begin(r.kind)
 	switch r.kind {
-	case recHello:
+	case recHello, recSeen:
 		e.u64(r.num)
 	case recSpawn:
 		e.spawn(&r.spawn)
@@ -188,9 +191,9 @@ func (e *encoder) request(r *request) {
 func decodeRequest(kind byte, d *decoder) (request, error) {
 	r := request{kind: kind}
 	switch kind {
-	case recHello:
+	case recHello, recSeen:
 		r.num = d.u64()
-	case recNext, recReady:
+	case recNext, recReady, recUpgrade:
 	case recSpawn:
 		r.spawn = d.spawn()
 	case recSignal:

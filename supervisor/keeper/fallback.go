@@ -20,6 +20,7 @@ const (
 	stepsFD  = 3 // the encoded Spawn
 	reportFD = 4
 	extraFD  = 5
+	exeFD    = 6 // a server's binary
 )
 
 // forkSteps starts a child on the job and returns where it reports.
@@ -39,13 +40,11 @@ func forkSteps(j *job) (pid, report int, errno syscall.Errno) {
 		return 0, -1, errnoOf(err)
 	}
 	defer unix.Close(pair[1])
-	files := []uintptr{uintptr(j.stdio[0]), uintptr(j.stdio[1]), uintptr(j.stdio[2]), uintptr(steps), uintptr(pair[1])}
-	if j.extra >= 0 {
-		files = append(files, uintptr(j.extra))
-	}
+	// -1 is closed there.
+	files := []uintptr{uintptr(j.stdio[0]), uintptr(j.stdio[1]), uintptr(j.stdio[2]), uintptr(steps), uintptr(pair[1]), uintptr(j.extra), uintptr(j.exe)}
 	argv := []string{"zinit", "exec-steps", strconv.FormatUint(j.nofileHard, 10)}
 	if j.exe >= 0 {
-		argv = append(argv, "self")
+		argv = append(argv, "binary")
 	}
 	pid, err = syscall.ForkExec("/proc/self/exe", argv, &syscall.ProcAttr{Files: files})
 	if err != nil {
@@ -94,7 +93,7 @@ func ExecSteps(args []string) int {
 // execSteps prepares the steps that it finds and makes them. It moves the
 // report out of the way of ReadyFD.
 func execSteps(args []string, report *int) (step string, errno syscall.Errno) {
-	for fd := stepsFD; fd <= extraFD; fd++ {
+	for fd := stepsFD; fd <= exeFD; fd++ {
 		unix.CloseOnExec(fd)
 	}
 	text := make([]byte, maxSpawn)
@@ -105,7 +104,7 @@ func execSteps(args []string, report *int) (step string, errno syscall.Errno) {
 		return stepMessage, syscall.EINVAL
 	}
 	for *report == reportFD || *report == s.ReadyFD {
-		if *report, err = unix.FcntlInt(reportFD, unix.F_DUPFD_CLOEXEC, extraFD+1); err != nil {
+		if *report, err = unix.FcntlInt(reportFD, unix.F_DUPFD_CLOEXEC, exeFD+1); err != nil {
 			*report = reportFD
 			return stepFiles, errnoOf(err)
 		}
@@ -116,7 +115,7 @@ func execSteps(args []string, report *int) (step string, errno syscall.Errno) {
 		j.extra = extraFD
 	}
 	if len(args) > 3 {
-		s.Paths = append([]string{"/proc/self/exe"}, s.Paths...)
+		j.exe = exeFD
 	}
 	arena, err := newArena()
 	if err != nil {

@@ -18,6 +18,7 @@ const (
 	maxMessage = 192 << 10 // one datagram; the kernel's default buffer takes 208 KiB
 	maxSpawn   = 160 << 10 // one Spawn with its arguments and environment
 	maxPassed  = 240       // descriptors in one datagram; the kernel takes 253
+	maxFailure = 1 << 10   // Welcome.UpgradeFailed
 )
 
 // version is what hello says. A keeper refuses a server of another version
@@ -82,10 +83,12 @@ const (
 	Signaled                      // answer to a Signal: Seq, Outcome, Errno
 	Held                          // answer to Client.Hold: Name, Errno 0 when it is held
 	Asked                         // somebody wants something of zinit: Ask
+	Proven                        // this server's probation is over: its binary is what the keeper goes back to
+	Refused                       // answer to Client.Upgrade when the binary did not arrive: Errno; this server stays
 	Lost                          // the keeper is gone, or has heard End; made by the client, once, and the last event
 )
 
-var kindNames = [...]string{"", "spawned", "execed", "failed", "busy", "exited", "gone", "signaled", "held", "asked", "lost"}
+var kindNames = [...]string{"", "spawned", "execed", "failed", "busy", "exited", "gone", "signaled", "held", "asked", "proven", "refused", "lost"}
 
 func (k EventKind) String() string {
 	if int(k) < len(kindNames) {
@@ -114,7 +117,7 @@ const (
 	Reboot                     // the machine
 	Halt                       // the machine
 	Reload                     // read the service files again
-	Restart                    // a new server
+	Restart                    // a new server; the keeper does it and tells nobody
 )
 
 var askNames = [...]string{"", "stop", "poweroff", "reboot", "halt", "reload", "restart"}
@@ -195,12 +198,26 @@ type Child struct {
 // Welcome is all a server learns of its predecessor from the keeper.
 type Welcome struct {
 	Generation uint64 // servers started by this keeper, from 1
-	Failures   int    // starts since the last server that was ready, this one not counted
-	Probation  bool   // this server's binary has yet to prove itself
-	KeeperPID  int
-	Children   []Child          // in the order they were spawned
-	Held       map[string][]int // our own copies of all that is held
-	Asked      []Ask            // not acknowledged yet
+
+	// Failures counts servers in a row that ended by themselves (an exit, a
+	// panic, a hang that the keeper ended) without becoming ready. One that
+	// got SIGKILL from outside or whose program could not be run at all does
+	// not count and does not end the row; one that was ready does.
+	Failures int
+
+	// Probation says that this server's binary has yet to prove itself: it
+	// came with Client.Upgrade, or from the path because the proven one did
+	// not get ready.
+	Probation bool
+
+	// UpgradeFailed says what became of an upgrade that was given up, "" when
+	// none was. It is told until a server that was told says that it is ready.
+	UpgradeFailed string
+
+	KeeperPID int
+	Children  []Child          // in the order they were spawned
+	Held      map[string][]int // our own copies of all that is held
+	Asked     []Ask            // not acknowledged yet
 }
 
 // End asks the keeper to end everything: the server exits, then all that is
