@@ -15,6 +15,8 @@ func everyRequest() []request {
 		Dir: "/d", Chroot: "/c", Umask: 0o27, ReadyFD: 5, AtExit: unix.SIGHUP,
 		Cred:   &Cred{UID: 1, GID: 2, Groups: []uint32{3, 1<<32 - 1}},
 		Limits: []Limit{{Resource: 7, Soft: 1, Hard: ^uint64(0)}},
+		Nice:   -20, IONice: IONice{2, 7}, OOMScoreAdj: pointer(-1000), CPUs: []uint64{1, 1 << 63}, NoNewPrivs: true,
+		Caps: pointer(uint64(1 << 40)), TTY: "/dev/tty1", Cgroup: "/sys/fs/cgroup/a",
 	}
 	return []request{
 		{kind: recHello, num: version}, {kind: recNext}, {kind: recReady},

@@ -82,6 +82,7 @@ type keeper struct {
 	hard   uint64 // our hard limit of descriptors
 
 	ignored []uintptr // signals that we ignore; see ignoredSignals
+	oom     int       // our oom_score_adj
 
 	mu    sync.Mutex
 	born  sync.Cond // a child was registered: for the reaper
@@ -199,7 +200,7 @@ func (k *keeper) open() (err error) {
 	if err = unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return fmt.Errorf("read the limit of descriptors: %w", err)
 	}
-	k.hard, k.ignored = limit.Max, ignoredSignals()
+	k.hard, k.ignored, k.oom = limit.Max, ignoredSignals(), ownOOMScore()
 	k.openStderr()
 	return nil
 }

@@ -8,7 +8,7 @@ import (
 // Bounds of what one message may carry. A request beyond them is answered
 // with an errno or ignored; nothing is cut short.
 const (
-	MaxTag   = 128  // bytes of Spawn.Tag
+	MaxTag   = 160  // bytes of Spawn.Tag: the longest name of a service, and a helper's kind before it
 	MaxName  = 256  // bytes of the name of something held
 	MaxFDs   = 64   // descriptors held under one name
 	MaxPaths = 64   // candidates of one spawn
@@ -28,7 +28,7 @@ const version = 1
 // Spawn asks for one run of one service. (Tag, Run) is its key: asked again
 // with a known key, the keeper answers as before and starts nothing.
 type Spawn struct {
-	Tag   string   // the service's name, 1 to MaxTag bytes
+	Tag   string   // the service's name, or what HelperTag makes of it; 1 to MaxTag bytes
 	Run   uint64   // number of the run; a Tag never uses one twice
 	Paths []string // absolute candidates; the child tries each with execve. ENOENT, ENOTDIR, EACCES go on to the next
 
@@ -40,6 +40,21 @@ type Spawn struct {
 	Limits    []Limit  // without RLIMIT_NOFILE the soft one becomes min(1024, hard)
 	ReadyFD   int      // 0: none; from 3 up: the write end of a pipe is this descriptor in the child
 
+	Nice        int      // -20 to 19
+	IONice      IONice   // zero: the kernel's choice, which follows Nice
+	OOMScoreAdj *int     // -1000 to 1000; nil: the keeper's own, but never below 0
+	CPUs        []uint64 // bit n%64 of word n/64 is processor n; nil: the keeper's own
+	NoNewPrivs  bool     // see PR_SET_NO_NEW_PRIVS(2const)
+	Caps        *uint64  // bit n is capability n: all that is kept; nil: what the keeper and Cred leave
+
+	// TTY is a terminal that becomes stdin, stdout, stderr and controlling
+	// terminal. There are no pipes for output then. "": none.
+	TTY string
+
+	// Cgroup is the directory of an existing cgroup of version 2 that the run
+	// starts in. "": the keeper's own.
+	Cgroup string
+
 	// AtExit is sent to the process group when the main process has ended
 	// and before it is reaped. 0: nothing.
 	AtExit syscall.Signal
@@ -50,6 +65,12 @@ type Spawn struct {
 type Cred struct {
 	UID, GID uint32
 	Groups   []uint32
+}
+
+// IONice is a priority for the disk, as ioprio_set(2) counts it.
+type IONice struct {
+	Class int // 0 none, 1 real time, 2 best effort, 3 idle
+	Level int // 0 first to 7 last
 }
 
 // Limit is one resource limit, as setrlimit(2) counts it.
