@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"zinit/rpc"
@@ -20,7 +21,7 @@ type methods struct {
 // results are those of zinit 0.3.9, extended.
 func Methods(s *supervisor.Supervisor, pump *logs.Pump) []rpc.Method {
 	m := methods{s, pump}
-	return append(append(m.system(), m.services()...), m.output()...)
+	return slices.Concat(m.system(), m.services(), m.output(), m.usage(), m.bulk())
 }
 
 var (
@@ -89,18 +90,21 @@ func (m methods) events(c *rpc.Call) (any, error) {
 	sub := m.s.Events(eventBuffer)
 	return c.Subscribe(func(ctx context.Context, id uint64) {
 		defer sub.Close()
-		missed := uint64(0)
+		var told, last uint64 // transitions said to be missing; number of the last one sent
 		for {
 			select {
 			case tr, open := <-sub.C:
 				if !open {
 					return
 				}
-				now := sub.Missed()
-				if c.Notify("event", event{tr, id, now - missed}) != nil {
+				var missed uint64 // here: Missed also counts what will be missing further on
+				if last != 0 {
+					missed = min(tr.Seq-last-1, sub.Missed()-told)
+				}
+				if c.Notify("event", event{tr, id, missed}) != nil {
 					return
 				}
-				missed = now
+				told, last = told+missed, tr.Seq
 			case <-ctx.Done():
 				return
 			}
