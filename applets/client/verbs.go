@@ -4,7 +4,8 @@ package client
 func (s *session) verbs() []*command {
 	return []*command{
 		s.listVerb(), s.statusVerb(), s.startVerb(), s.stopVerb(), s.restartVerb(), s.killVerb(),
-		s.whyVerb(), s.treeVerb(), s.logsVerb(), s.eventsVerb(), s.reloadVerb(), s.checkVerb(),
+		s.startAllVerb(), s.stopAllVerb(), s.whyVerb(), s.treeVerb(), s.graphVerb(), s.logsVerb(), s.eventsVerb(),
+		s.statsVerb(), s.childrenVerb(), s.debugStateVerb(), s.reloadVerb(), s.checkVerb(), s.completionVerb(),
 		s.pingVerb(), s.versionVerb(), s.endVerb("shutdown", "stop everything in order and end zinit"),
 		s.endVerb("poweroff", "stop everything in order and power the machine off"),
 		s.endVerb("reboot", "stop everything in order and reboot the machine"),
