@@ -22,7 +22,7 @@ type methods struct {
 // results are those of zinit 0.3.9, extended.
 func Methods(s *supervisor.Supervisor, pump *logs.Pump) []rpc.Method {
 	m := methods{s, pump}
-	all := slices.Concat(m.system(), m.services(), m.definitions(), m.output())
+	all := slices.Concat(m.system(), m.services(), m.definitions(), m.output(), m.usage(), m.bulk())
 	for i := range all {
 		if all[i].Access == rpc.Write {
 			all[i].Params = append(slices.Clone(all[i].Params), tokenParam)
@@ -131,27 +131,29 @@ func (m methods) events(c *rpc.Call) (any, error) {
 	}
 	return c.Subscribe(func(ctx context.Context, id uint64) {
 		defer sub.Close()
-		known := uint64(0)
+		var told, last uint64 // transitions said to be missing; number of the last one sent
 		for _, tr := range past {
-			if known = tr.Seq; c.Notify("event", event{tr, id, 0}) != nil {
+			if last = tr.Seq; c.Notify("event", event{tr, id, 0}) != nil {
 				return
 			}
 		}
-		missed := uint64(0)
 		for {
 			select {
 			case tr, open := <-sub.C:
 				if !open {
 					return
 				}
-				if tr.Seq <= known {
+				if tr.Seq <= last {
 					continue
 				}
-				now := sub.Missed()
-				if c.Notify("event", event{tr, id, now - missed}) != nil {
+				var missed uint64 // here: Missed also counts what will be missing further on
+				if last != 0 {
+					missed = min(tr.Seq-last-1, sub.Missed()-told)
+				}
+				if c.Notify("event", event{tr, id, missed}) != nil {
 					return
 				}
-				missed = now
+				told, last = told+missed, tr.Seq
 			case <-ctx.Done():
 				return
 			}
