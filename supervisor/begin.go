@@ -40,6 +40,7 @@ func New(opt Options, k Keeper, out Output) *Supervisor {
 // loads the service files and starts what they say.
 func (s *Supervisor) Begin(w *keeper.Welcome) error {
 	s.generation, s.keeperPID = w.Generation, w.KeeperPID
+	s.probation, s.upgrade = w.Probation, w.UpgradeFailed
 	s.openHistory(w.Held[historyName])
 	if err := s.logs.Adopt(w.Held); err != nil {
 		s.say(LevelError, "cannot take over a log: %v", err)
@@ -155,7 +156,10 @@ func (s *Supervisor) takeOver(w *keeper.Welcome, fd int) error {
 	for _, a := range w.Asked {
 		s.first = append(s.first, news{event: keeper.Event{Kind: keeper.Asked, Ask: a}})
 	}
-	s.say(LevelInfo, "server %d took over (pid %d)", w.Generation, unix.Getpid())
+	s.say(LevelInfo, "server %d took over (pid %d, version %s)", w.Generation, unix.Getpid(), s.opt.Version)
+	if w.UpgradeFailed != "" {
+		s.say(LevelError, "the upgrade was given up: %s", w.UpgradeFailed)
+	}
 	return err
 }
 

@@ -155,8 +155,11 @@ type Version struct {
 	PID        int    `json:"pid"`
 	Generation uint64 `json:"generation"` // servers started by this keeper, from 1
 	KeeperPID  int    `json:"keeper_pid"`
-	Mode       string `json:"mode"` // machine container user
-	StartedMS  int64  `json:"started_ms"`
+
+	Probation     bool   `json:"probation,omitempty"`      // an upgrade that has yet to prove itself
+	UpgradeFailed string `json:"upgrade_failed,omitempty"` // why the last upgrade was given up
+	Mode          string `json:"mode"`                     // machine container user
+	StartedMS     int64  `json:"started_ms"`
 }
 
 // Transition is one change of state, as events are told.

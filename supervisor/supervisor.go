@@ -28,6 +28,7 @@ type Keeper interface {
 	AckAsk(keeper.Ask)
 	Hold(name string, fds ...int)
 	Drop(name string)
+	Upgrade(fd int)
 	Ready()
 	End(keeper.End)
 }
@@ -114,6 +115,8 @@ type Supervisor struct {
 	specsHeld  uint64         // which "specs/N" holds the accepted definitions
 	ending     *ending
 	generation uint64
+	probation  bool   // this server's binary has yet to prove itself
+	upgrade    string // why the keeper gave an upgrade up; "": it did not
 	keeperPID  int
 	started    int64 // wall clock
 }
@@ -286,5 +289,5 @@ func (s *Supervisor) Lost() <-chan struct{} { return s.lost }
 // Version tells which zinit this is.
 func (s *Supervisor) Version() Version {
 	return Version{Version: s.opt.Version, PID: unix.Getpid(), Generation: s.generation,
-		KeeperPID: s.keeperPID, Mode: string(s.opt.Mode), StartedMS: s.started / 1e6}
+		Probation: s.probation, UpgradeFailed: s.upgrade, KeeperPID: s.keeperPID, Mode: string(s.opt.Mode), StartedMS: s.started / 1e6}
 }

@@ -8,7 +8,7 @@ func (s *session) verbs() []*command {
 		s.statsVerb(), s.childrenVerb(), s.debugStateVerb(), s.reloadVerb(), s.checkVerb(), s.completionVerb(),
 		s.addVerb(), s.addServiceVerb(), s.removeVerb(), s.setVerb(), s.getVerb(), s.editVerb(),
 		s.enableVerb("enable", "have services start at boot"), s.enableVerb("disable", "have services not start at boot"),
-		s.pingVerb(), s.versionVerb(), s.endVerb("shutdown", "stop everything in order and end zinit"),
+		s.pingVerb(), s.versionVerb(), s.upgradeVerb(), s.endVerb("shutdown", "stop everything in order and end zinit"),
 		s.endVerb("poweroff", "stop everything in order and power the machine off"),
 		s.endVerb("reboot", "stop everything in order and reboot the machine"),
 		s.endVerb("halt", "stop everything in order and halt the machine"), s.helpVerb(),

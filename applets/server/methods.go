@@ -56,6 +56,8 @@ func (m methods) system() []rpc.Method {
 		m.end("system.poweroff", "poweroff", "Stops everything in order and powers the machine off."),
 		m.end("system.reboot", "reboot", "Stops everything in order and reboots the machine."),
 		m.end("system.halt", "halt", "Stops everything in order and halts the machine."),
+		{Name: "system.upgrade", Doc: "Replaces the server by the binary in a file; services feel nothing.", Access: rpc.Write, Handler: m.upgrade,
+			Params: []rpc.Param{{Name: "path", Type: "string", Required: true, Doc: "absolute path of the new binary"}}},
 		m.reload("system.reload"), m.reload("service.reload"),
 		{Name: "system.boot", Doc: "What the boot spent its time on, with the critical chain.", Access: rpc.Read,
 			Handler: func(*rpc.Call) (any, error) { return m.s.Boot(), nil }},
@@ -105,6 +107,19 @@ func operator(c *rpc.Call) supervisor.Cause {
 
 // eventBuffer is how many transitions a subscriber may be behind.
 const eventBuffer = 1024
+
+func (m methods) upgrade(c *rpc.Call) (any, error) {
+	var p struct {
+		Path string `json:"path"`
+	}
+	if err := c.Bind(&p); err != nil {
+		return nil, err
+	}
+	if err := m.s.Upgrade(p.Path, operator(c)); err != nil {
+		return nil, codeOf(err)
+	}
+	return ok, nil
+}
 
 func (m methods) past(c *rpc.Call) (any, error) {
 	var p struct {
