@@ -120,14 +120,21 @@ func (j *job) oomScore(s *slot) {
 	}
 }
 
-// oomScore is what a run is to have when the keeper has own. Nobody inherits
-// the protection of a keeper; a raised value is the container's wish for all
-// that is in it, and lowering it would need a privilege.
+// unkillable is the oom_score_adj of those whom the kernel never ends for want
+// of memory.
+const unkillable = -1000
+
+// oomScore is what a run is to have when the keeper has own. Any other value
+// than unkillable is the container's wish for all that is in it (Kubernetes:
+// -997 to 1000); that one protects a supervisor, and no service inherits it.
 func (s *Spawn) oomScore(own int) int {
-	if s.OOMScoreAdj != nil {
+	switch {
+	case s.OOMScoreAdj != nil:
 		return *s.OOMScoreAdj
+	case own == unkillable:
+		return 0
 	}
-	return max(own, 0)
+	return own
 }
 
 // ownMemory reports whether the run must not be started in our memory. The

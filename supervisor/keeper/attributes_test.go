@@ -385,3 +385,19 @@ func TestKeeperStartsARunInItsCgroup(t *testing.T) {
 	}
 	s.end(0)
 }
+
+func TestNobodyInheritsTheProtectionOfAKeeper(t *testing.T) {
+	for _, c := range []struct {
+		own  int
+		asks *int
+		want int
+	}{
+		{0, nil, 0}, {0, pointer(-500), -500}, {500, nil, 500}, {500, pointer(0), 0}, {-997, nil, -997}, {-1000, nil, 0}, {-1000, pointer(-1000), -1000},
+	} {
+		s := &Spawn{OOMScoreAdj: c.asks}
+		j := &job{spawn: s, oom: c.own}
+		if got := s.oomScore(c.own); got != c.want || j.ownMemory() != (got != c.own) {
+			t.Errorf("of a keeper with %d it gets %d, want %d", c.own, got, c.want)
+		}
+	}
+}

@@ -42,7 +42,7 @@ type Spawn struct {
 
 	Nice        int      // -20 to 19
 	IONice      IONice   // zero: the kernel's choice, which follows Nice
-	OOMScoreAdj *int     // -1000 to 1000; nil: the keeper's own, but never below 0
+	OOMScoreAdj *int     // -1000 to 1000; nil: the keeper's own, but 0 where that is -1000
 	CPUs        []uint64 // bit n%64 of word n/64 is processor n; nil: the keeper's own
 	NoNewPrivs  bool     // see PR_SET_NO_NEW_PRIVS(2const)
 	Caps        *uint64  // bit n is capability n: all that is kept; nil: what the keeper and Cred leave

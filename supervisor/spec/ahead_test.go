@@ -113,6 +113,9 @@ func TestReadyIsTheCheckOnlyWhenNothingElseIsSaid(t *testing.T) {
 		if s == nil || s.Ready.Kind != want {
 			t.Errorf("%q: %v, want %v; %v", text, s, want, problems)
 		}
+		if oneshot := strings.HasPrefix(text, "oneshot"); s != nil && oneshot && (s.Health != nil || len(problems) != 1) {
+			t.Errorf("a oneshot is probed: %+v, %v", s.Health, problems)
+		}
 	}
 }
 

@@ -104,6 +104,11 @@ func (r *reader) judgeHealth() {
 			r.fail(h.target.at, quote(text)+" is no address; expected HOST:PORT", "")
 		}
 	}
+	if r.spec.Oneshot {
+		r.path = "health"
+		r.warn(r.offset(r.spec.Lines["health"]), "says nothing for a oneshot, which is not probed", "remove it")
+		return
+	}
 	r.spec.Health = &h.HealthCheck
 }
 
