@@ -85,6 +85,8 @@ type Full struct {
 	NextStartMS  *int64       `json:"next_start_ms,omitempty"` // from now, while a restart is pending
 	LastExit     *Exit        `json:"last_exit,omitempty"`
 	Command      []string     `json:"command,omitempty"`
+	Health       *Health      `json:"health,omitempty"`
+	StatusText   string       `json:"status_text,omitempty"` // what it says of itself, by sd_notify
 	File         string       `json:"file,omitempty"`
 	LogBytes     int64        `json:"log_bytes"`
 	LogDropped   int64        `json:"log_dropped"`

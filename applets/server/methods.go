@@ -58,7 +58,9 @@ func (m methods) system() []rpc.Method {
 		m.end("system.halt", "halt", "Stops everything in order and halts the machine."),
 		{Name: "system.upgrade", Doc: "Replaces the server by the binary in a file; services feel nothing.", Access: rpc.Write, Handler: m.upgrade,
 			Params: []rpc.Param{{Name: "path", Type: "string", Required: true, Doc: "absolute path of the new binary"}}},
-		m.reload("system.reload"), m.reload("service.reload"),
+		m.reload("system.reload"),
+		{Name: "service.reload", Doc: "Has a service read its configuration again; without a name the same as system.reload.", Access: rpc.Write, Handler: m.reloadService,
+			Params: []rpc.Param{optional(nameParam), dryParam}},
 		{Name: "system.boot", Doc: "What the boot spent its time on, with the critical chain.", Access: rpc.Read,
 			Handler: func(*rpc.Call) (any, error) { return m.s.Boot(), nil }},
 		{Name: "events.list", Doc: "The transitions that are still known, oldest first.", Access: rpc.Read, Handler: m.past,
@@ -107,6 +109,20 @@ func operator(c *rpc.Call) supervisor.Cause {
 
 // eventBuffer is how many transitions a subscriber may be behind.
 const eventBuffer = 1024
+
+func (m methods) reloadService(c *rpc.Call) (any, error) {
+	name, err := oneName(c)
+	if err != nil {
+		return nil, err
+	}
+	if name == "" {
+		return answer(m.s.Reload(operator(c), supervisor.ReloadOptions{}))
+	}
+	if err := m.s.ReloadService(name, operator(c)); err != nil {
+		return nil, codeOf(err)
+	}
+	return ok, nil
+}
 
 func (m methods) upgrade(c *rpc.Call) (any, error) {
 	var p struct {

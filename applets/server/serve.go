@@ -94,7 +94,11 @@ func (f *flags) options(p paths) supervisor.Options {
 	if f.mode == supervisor.User {
 		socket = p.sockets[0]
 	}
-	return supervisor.Options{Mode: f.mode, Socket: socket, Version: applets.Version, Roots: p.roots, Trust: f.trust, Target: f.target,
+	notify := "/run/zinit/notify"
+	if f.mode == supervisor.User {
+		notify = p.sockets[0] + ".notify"
+	}
+	return supervisor.Options{Mode: f.mode, Socket: socket, NotifyDir: notify, Version: applets.Version, Roots: p.roots, Trust: f.trust, Target: f.target,
 		ShutdownTimeout: f.shutdownTimeout, LogLevel: f.level, Environ: supervisor.BaseEnviron(f.mode, os.Environ())}
 }
 

@@ -46,6 +46,9 @@ func bindNotify(fd int, path string) error {
 	return unix.Chmod(path, 0o666)
 }
 
+// NotifyPath is the path that ListenNotify gives a service's socket.
+func NotifyPath(dir, service string) string { return socketPath(dir, service) }
+
 // socketPath is DIR/SERVICE, or a hash of the name where that is too long.
 func socketPath(dir, service string) string {
 	path := filepath.Join(dir, service)
