@@ -16,9 +16,8 @@ func (w *witness) notify() {
 		return
 	}
 	defer c.Close()
+	w.notes.put("SAID", "")
 	if _, err := c.Write([]byte(strings.ReplaceAll(w.say, `\n`, "\n"))); err != nil {
 		w.notes.put("UNHEARD", err.Error())
-		return
 	}
-	w.notes.put("SAID", "")
 }
