@@ -45,10 +45,10 @@ type slot struct {
 	mem   []byte
 	head  *header
 	steps *[maxSteps + 1]step
-	names [maxSteps]string // what each step is called in a report
-	n     int              // steps in the list
-	used  int              // bytes of mem in use
-	full  bool             // something did not fit, or held a NUL
+	names *[maxSteps]string // what each step is called in a report; nil until it is used
+	n     int               // steps in the list
+	used  int               // bytes of mem in use
+	full  bool              // something did not fit, or held a NUL
 
 	sharing bool // the child shares our descriptors until its first step
 	clears  bool // the kernel undoes our handlers of signals
@@ -104,10 +104,16 @@ func (a *arena) trim() {
 		return
 	}
 	a.least = slotCount
+	for _, s := range a.free[:slotCount-slotsKept] {
+		s.names = nil
+	}
 	_ = unix.Madvise(a.rest, unix.MADV_DONTNEED)
 }
 
 func (s *slot) reset() {
+	if s.names == nil {
+		s.names = new([maxSteps]string)
+	}
 	*s.head = header{}
 	s.n, s.used, s.full, s.sharing, s.clears = 0, dataOffset, false, false, false
 }
