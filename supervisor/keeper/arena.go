@@ -107,6 +107,9 @@ func (a *arena) trim() {
 		return
 	}
 	a.least = slotCount
+	for _, s := range a.free[:slotCount-slotsKept] {
+		s.names = nil
+	}
 	_ = unix.Madvise(a.rest, unix.MADV_DONTNEED)
 }
 

@@ -196,7 +196,7 @@ func (p *puppet) obey(o order) {
 	case "exit":
 		os.Exit(o.N)
 	case "raw": // bytes that are no request
-		_ = (&wire{fd: p.c.out.fd}).send(o.Text, nil, 0)
+		_ = (&wire{fd: p.c.out.fd}).send(o.Text, make([]int, o.N), 0) // with its stdin
 	case "hold":
 		fd, _ := unix.MemfdCreate("t", unix.MFD_CLOEXEC)
 		_, _ = unix.Pwrite(fd, o.Text, 0)

@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -27,6 +28,10 @@ import (
 // Each tick counts once however long it really took: after a pause of the whole
 // machine it is one tick later, and the server has the other nine to answer.
 // While nothing is owed nobody counts: no heartbeats, no wake-ups.
+
+// tidyEvery is after how many births the memory that a burst has used is given
+// back, at the first tick without anything owed.
+const tidyEvery = 64
 
 // The ticks of a clock.
 const (
@@ -83,7 +88,10 @@ func (k *keeper) tick(c *conn) {
 	} else {
 		k.count(c)
 	}
-	k.watch(c)
+	if k.watch(c); !t.running && k.births-k.tidied >= tidyEvery {
+		k.tidied = k.births
+		go k.guarded("memory", debug.FreeOSMemory)
+	}
 }
 
 // count counts one tick of a server that may live. Lock held.

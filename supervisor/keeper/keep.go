@@ -93,6 +93,7 @@ type keeper struct {
 
 	children children
 	births   uint64   // counts registrations
+	tidied   uint64   // births when memory was last given back
 	cloning  bool     // a child exists that is not registered yet
 	starting []*entry // before their exec, on a slot
 	unseen   bool     // the exec watcher does not know the last of them
@@ -221,10 +222,11 @@ func (k *keeper) openStderr() {
 // warmUp makes the threads the keeper will ever need while there are threads
 // to be had: Go ends the process when it cannot make one. The number of
 // processors is set because Go would follow the cgroup's and stop everything
-// to do so.
+// to do so; each keeps some 60 KiB of its own, and two do as much as four
+// (measured: 0.4 of posix_spawn's time for 1000 spawns on two cores).
 func warmUp() {
-	const threads = 14
-	runtime.GOMAXPROCS(4)
+	const threads, processors = 14, 2
+	runtime.GOMAXPROCS(processors)
 	debug.SetGCPercent(25)
 	var up, done sync.WaitGroup
 	up.Add(threads)
