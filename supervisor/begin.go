@@ -29,6 +29,9 @@ func New(opt Options, k Keeper, out Output) *Supervisor {
 	if opt.Jitter == nil {
 		opt.Jitter = rand.Float64
 	}
+	if opt.After == nil {
+		opt.After = func(d time.Duration, f func()) { time.AfterFunc(d, f) }
+	}
 	s := &Supervisor{opt: opt, keeper: k, logs: out, bus: &bus.Bus[Transition]{}, news: make(chan news, 4096),
 		ended: make(chan struct{}), lost: make(chan struct{}), services: map[string]*service{}, holding: map[string]int{}, started: opt.Wall()}
 	s.history = -1

@@ -25,7 +25,7 @@ func (s *Supervisor) take(n news) {
 	case keeper.Failed:
 		s.onFailed(ev)
 	case keeper.Busy:
-		time.AfterFunc(100*time.Millisecond, func() { s.later(func() { s.spawnAgain(ev.Tag, ev.Run) }) })
+		s.soon(100*time.Millisecond, func() { s.spawnAgain(ev.Tag, ev.Run) })
 	case keeper.Exited:
 		s.onExited(n)
 	case keeper.Gone:
@@ -54,7 +54,7 @@ func (s *Supervisor) onRun(ev keeper.Event, cause string, f func(*turn, *service
 	})
 	if err != nil {
 		s.say(LevelError, "cannot record %q of %q: %v; trying again in 1 s", cause, ev.Tag, err)
-		time.AfterFunc(time.Second, func() { s.later(func() { s.take(news{event: ev}) }) })
+		s.soon(time.Second, func() { s.take(news{event: ev}) })
 	}
 }
 

@@ -72,6 +72,7 @@ type Options struct {
 	Now             func() int64  // CLOCK_MONOTONIC nanoseconds
 	Wall            func() int64  // Unix nanoseconds
 	Jitter          func() float64
+	After           func(time.Duration, func()) // calls once the time has passed, from a goroutine of its own
 }
 
 // Supervisor decides about services. Its methods are safe for many callers.
@@ -271,6 +272,9 @@ func (s *Supervisor) later(f func()) {
 	case <-s.ended:
 	}
 }
+
+// soon runs f on the loop after d.
+func (s *Supervisor) soon(d time.Duration, f func()) { s.opt.After(d, func() { s.later(f) }) }
 
 // Events subscribes to every transition, in order, with room for buffer of
 // them; a slower reader is told how many it missed.

@@ -139,7 +139,7 @@ func (s *Supervisor) fire() {
 		s.mu.Unlock()
 		if err := s.decide("timer", func(t *turn) error { t.own = true; t.due(sv, now); return nil }); err != nil {
 			s.say(LevelError, "cannot act on a timer of %q: %v; trying again in 1 s", sv.name, err)
-			time.AfterFunc(time.Second, func() { s.later(func() { s.rearm(sv) }) })
+			s.soon(time.Second, func() { s.rearm(sv) })
 		}
 	}
 	s.fireEnding(now)
