@@ -135,7 +135,8 @@ type service struct {
 	watched   bool          // it has a deadline that a pause must not eat
 	preparing bool          // its spawn waits for env_file or user look-ups
 	removed   bool          // to be forgotten when it is gone
-	armed     int64         // the earliest deadline that is in the heap
+	armed     int64         // when the heap has it looked at; 0: it is not in there
+	place     int           // of it in the heap, from 1
 	extra     []byte        // fields of its record that this version does not know
 	changed   chan struct{} // closed at its next transition; nil: nobody waits
 }
