@@ -110,7 +110,7 @@ func (s *Supervisor) onFailed(ev keeper.Event) {
 // failed is a run that could not be started.
 func (t *turn) failed(sv *service, text string) {
 	sv.preparing = false
-	next, ev := state.ClassifySpawn(sv.rt, text, sv.rules(), t.mono)
+	next, ev := state.ClassifySpawn(sv.rt, text, sv.rules(), t.mono, t.heldWhenGone(sv))
 	t.touch(sv)
 	t.set(sv, next)
 	t.apply(sv, ev, "")
@@ -169,15 +169,18 @@ func (t *turn) exited(sv *service, e state.Exit) {
 	}
 }
 
+// heldWhenGone reports whether something blocks sv beside what is left of its
+// latest run.
+func (t *turn) heldWhenGone(sv *service) bool {
+	return sv.need > 0 || sv.order > 0 || sv.clash > 0 || t.s.ending != nil || sv.rt.State == state.Stopping && sv.rt.Again && t.noSlot(sv)
+}
+
 // goneBy is the end of the last process of the latest run.
 func (t *turn) goneBy(sv *service) {
-	clear := sv.rt
-	clear.Left = false
-	if sv.rt.Live && sv.rt.State != state.Stopping && !sv.spec.Target {
+	if sv.rt.Live && sv.rt.State != state.Stopping && !sv.cur.Target {
 		return // its own end is still to be told
 	}
-	held := sv.need > 0 || sv.order > 0 || sv.clash > 0 || t.s.ending != nil || sv.rt.State == state.Stopping && sv.rt.Again && t.noSlot(sv)
-	next, ev := state.ClassifyGone(sv.rt, sv.rules(), t.mono, held)
+	next, ev := state.ClassifyGone(sv.rt, sv.rules(), t.mono, t.heldWhenGone(sv))
 	t.touch(sv)
 	t.set(sv, next)
 	t.apply(sv, ev, "")
