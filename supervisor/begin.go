@@ -314,14 +314,7 @@ func (t *turn) strange(ch keeper.Child) {
 	if sv != nil && sv.rt.Run == ch.Run {
 		return
 	}
-	switch ch.Phase {
-	case keeper.Exited, keeper.Gone, keeper.Failed:
-		t.act(func() {
-			if ch.Phase == keeper.Gone {
-				s.keeper.Ack(keeper.Exited, ch.Tag, ch.Run)
-			}
-			s.keeper.Ack(ch.Phase, ch.Tag, ch.Run)
-		})
+	if t.ackAgain(ch) {
 		return
 	}
 	if sv != nil && !sv.rt.Live && ch.Run > sv.rt.Run {
@@ -338,11 +331,29 @@ func (t *turn) strange(ch keeper.Child) {
 	})
 }
 
+// ackAgain acknowledges the end of a run that needs no decision any more; it
+// reports whether ch has ended.
+func (t *turn) ackAgain(ch keeper.Child) bool {
+	k := t.s.keeper
+	switch ch.Phase {
+	case keeper.Exited, keeper.Failed:
+		t.act(func() { k.Ack(ch.Phase, ch.Tag, ch.Run) })
+	case keeper.Gone:
+		t.act(func() { k.Ack(keeper.Exited, ch.Tag, ch.Run); k.Ack(keeper.Gone, ch.Tag, ch.Run) })
+	default:
+		return false
+	}
+	return true
+}
+
 // reconcile compares what was decided of sv with what the keeper has. Effects
 // are repeatable: what was ordered is ordered again, with the same key.
 func (t *turn) reconcile(sv *service, ch keeper.Child, found bool) {
 	rt := &sv.rt
-	if sv.spec.Target || !(rt.Live || rt.Left || rt.State == state.Stopping) {
+	if sv.cur.Target || !(rt.Live || rt.Left || rt.State == state.Stopping) {
+		if found {
+			t.ackAgain(ch) // recorded, and the word was lost
+		}
 		t.look(sv)
 		return
 	}
@@ -350,7 +361,7 @@ func (t *turn) reconcile(sv *service, ch keeper.Child, found bool) {
 		t.reconcileAbsent(sv)
 		return
 	}
-	if rt.Pid != ch.Pid && ch.Phase != keeper.Failed {
+	if rt.Live && rt.Pid != ch.Pid && ch.Phase != keeper.Failed {
 		next := *rt
 		next.Pid = ch.Pid
 		t.touch(sv)

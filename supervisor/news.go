@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -45,6 +46,9 @@ func (s *Supervisor) onRun(ev keeper.Event, cause string, f func(*turn, *service
 	err := s.decide(cause, func(t *turn) error {
 		t.own = true
 		if sv := s.services[ev.Tag]; sv != nil && sv.rt.Run == ev.Run {
+			if ev.Kind == keeper.Gone && sv.rt.Live {
+				return errors.New("its exit is still to be recorded")
+			}
 			f(t, sv)
 		}
 		if ev.Kind == keeper.Exited || ev.Kind == keeper.Failed || ev.Kind == keeper.Gone {
@@ -54,7 +58,7 @@ func (s *Supervisor) onRun(ev keeper.Event, cause string, f func(*turn, *service
 	})
 	if err != nil {
 		s.say(LevelError, "cannot record %q of %q: %v; trying again in 1 s", cause, ev.Tag, err)
-		s.soon(time.Second, func() { s.take(news{event: ev}) })
+		s.soon(time.Second, func() { s.onRun(ev, cause, f) })
 	}
 }
 
@@ -199,8 +203,13 @@ func (s *Supervisor) onAsked(ev keeper.Event) {
 		}()
 		return
 	case keeper.Stop, keeper.PowerOff, keeper.Reboot, keeper.Halt:
-		if err := s.Shutdown(shutdownWord(ev.Ask.What), by); err != nil {
+		err := s.Shutdown(shutdownWord(ev.Ask.What), by)
+		if err != nil {
 			s.say(LevelError, "%v", err)
+		}
+		if e, ok := err.(*Error); ok && e.Kind == Unrecorded { // nobody would ask again
+			s.soon(time.Second, func() { s.onAsked(ev) })
+			return
 		}
 	}
 	s.keeper.AckAsk(ev.Ask)

@@ -65,7 +65,7 @@ func (t *turn) rollback() {
 		sv.slot = sv.undo.slot
 		sv.mark, sv.calls = nil, false
 	}
-	for _, undo := range t.undoes {
+	for _, undo := range slices.Backward(t.undoes) {
 		undo()
 	}
 	if changed {
