@@ -254,8 +254,17 @@ func (s *Supervisor) restore(m memory) {
 			s.say(LevelError, "%s: its record in the journal is damaged; it begins as inactive", name)
 			continue
 		}
-		sv := s.services[name]
-		if sv == nil {
+		sv, old := s.services[name], s.config.begun[name]
+		if old.spec == nil || old.run != rt.Run || !rt.Alive() {
+			old.spec = nil
+		}
+		switch {
+		case sv != nil && old.spec != nil:
+			sv.cur = old.spec
+		case sv == nil && old.spec != nil: // removed, and not gone yet
+			sv = s.addService(old.spec)
+			sv.removed = true
+		case sv == nil:
 			continue
 		}
 		sv.rt, sv.extra = rt, extra

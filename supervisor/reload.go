@@ -187,6 +187,10 @@ func (t *turn) adopt(p *plan) error {
 		s.services[name].spec = p.config.Specs[name]
 	}
 	for _, name := range p.added {
+		if old := s.services[name]; old != nil {
+			t.touch(old)
+			t.undoes = append(t.undoes, func() { old.removed = true })
+		}
 		s.addService(p.config.Specs[name])
 	}
 	for _, name := range s.names {
