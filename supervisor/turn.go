@@ -108,6 +108,8 @@ func (t *turn) settle() {
 func (t *turn) review(sv *service) {
 	rt := &sv.rt
 	switch {
+	case sv.removed && !rt.Alive():
+		t.forget(sv)
 	case rt.Queued && rt.State != state.Stopping:
 		t.reviewQueued(sv)
 	case sv.bound > 0 && !sv.spec.Target && (rt.State == state.Running || rt.State == state.Starting) && t.s.ending == nil:
@@ -369,18 +371,28 @@ func (t *turn) commit() error {
 		t.s.bus.Publish(tr)
 		t.s.sayTransition(tr)
 	}
-	t.forgetRemoved()
 	t.s.endIfStopped()
 	return nil
 }
 
-// forgetRemoved forgets services that a reload took away, once they are gone.
-func (t *turn) forgetRemoved() {
-	for _, sv := range t.touched {
-		if sv.removed && !sv.rt.Alive() {
-			delete(t.s.services, sv.name)
-			t.s.names = slices.DeleteFunc(t.s.names, func(n string) bool { return n == sv.name })
-			t.s.logs.Forget(sv.name)
+// forget forgets a service that a reload took away and that is gone. Those that
+// point at it see a name that is missing.
+func (t *turn) forget(sv *service) {
+	s := t.s
+	if s.services[sv.name] != sv {
+		return
+	}
+	names := s.names
+	t.undoes = append(t.undoes, func() { s.services[sv.name], s.names = sv, names })
+	delete(s.services, sv.name)
+	s.names = slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == sv.name })
+	t.gone = append(t.gone, sv.name)
+	t.act(func() { s.logs.Forget(sv.name) })
+	for _, e := range s.graph.In(sv.name) {
+		if d := s.services[e.From]; d != nil {
+			t.touch(d)
+			s.recount(d)
+			t.look(d)
 		}
 	}
 }
