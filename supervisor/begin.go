@@ -277,7 +277,7 @@ func (s *Supervisor) restore(m memory) {
 		if s.services[name].rt.Alive() {
 			s.alive++
 		}
-		if sv := s.services[name]; sv.rt.State == state.Starting && !sv.spec.Target {
+		if sv := s.services[name]; sv.rt.State == state.Starting && !sv.cur.Target {
 			s.starting++
 		}
 	}

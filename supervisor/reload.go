@@ -198,10 +198,11 @@ func (t *turn) adopt(p *plan) error {
 		s.recount(s.services[name])
 	}
 	t.dropRemoved(p.removed)
-	t.startNew(p)
 	for _, name := range s.names {
 		t.look(s.services[name])
 	}
+	t.follow() // what the new edges stop is on its way before anything starts
+	t.startNew(p)
 	return nil
 }
 

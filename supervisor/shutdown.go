@@ -111,7 +111,7 @@ func (s *Supervisor) longestChain() int64 {
 	sum := make(map[string]int64, len(s.services))
 	for _, name := range s.graph.StopOrder() {
 		sv := s.services[name]
-		if sv == nil || sv.spec.Target || !sv.rt.Alive() {
+		if sv == nil || sv.cur.Target || !sv.rt.Alive() {
 			continue
 		}
 		before := int64(0)

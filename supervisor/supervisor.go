@@ -167,7 +167,7 @@ func (sv *service) blocked() bool {
 
 func (sv *service) rules() state.Rules {
 	sp := sv.spec
-	r := state.Rules{Oneshot: sp.Oneshot, MaxRestarts: sp.MaxRestarts, SuccessCodes: sp.SuccessCodes,
+	r := state.Rules{Oneshot: sv.cur.Oneshot, MaxRestarts: sp.MaxRestarts, SuccessCodes: sp.SuccessCodes,
 		Delay: int64(sp.RestartDelay), DelayMax: int64(sp.RestartDelayMax), Stability: int64(sp.StabilityPeriod)}
 	switch sp.Restart {
 	case spec.Always:
