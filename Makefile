@@ -18,7 +18,7 @@ FUZZTIME ?= 20s
 
 export ZINIT_SKIPPED := $(CURDIR)/$(DIST)/skipped
 
-.PHONY: build demo test check race fuzz bench size install initramfs image clean help
+.PHONY: build demo test check race fuzz mutate bench size install initramfs image clean help
 
 build: ## build ./zinit: static, stripped, trimmed, versioned
 	$(BUILD) -o $(BIN) .
@@ -51,6 +51,9 @@ fuzz: ## every fuzz target for FUZZTIME (20s)
 			$(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) "$$dir" || exit 1; \
 		done; \
 	done
+
+mutate: ## break one rule of the supervisor at a time; every one must be noticed
+	@sh testdata/mutate.sh
 
 bench: build ## figures beside a C and a Go floor, medians of 5 interleaved runs (needs gcc)
 	-@sh testdata/setup.sh bench

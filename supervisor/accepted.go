@@ -13,12 +13,13 @@ const (
 	specsBroken  = 2 // name, file, of a service left out
 	specsProblem = 3 // file, key, message, hint, line, column, warning
 	specsSetting = 4 // max_parallel_starts, shutdown_timeout, total_bytes
+	specsRunning = 5 // as a service file, and a run: the definition that this run began with, where it is another
 )
 
 // holdSpecs gives the accepted definitions to the keeper; the turn's frame
 // will name them, and then the older ones are dropped.
 func (t *turn) holdSpecs(c *Config) error {
-	fd, err := writeMemfd("specs", encodeSpecs(c))
+	fd, err := writeMemfd("specs", t.s.encodeSpecs(c))
 	if err != nil {
 		return refuse(Unrecorded, "", "nothing was done; try again when there is memory", "cannot keep the definitions: %v", err)
 	}
@@ -38,16 +39,28 @@ func (t *turn) holdSpecs(c *Config) error {
 
 func specsName(n uint64) string { return fmt.Sprintf("specs/%d", n) }
 
-func encodeSpecs(c *Config) []byte {
+// encodeSpecs writes what is accepted, and by which older definitions others
+// still run.
+func (s *Supervisor) encodeSpecs(c *Config) []byte {
 	var e, one journal.Encoder
-	for _, name := range c.Names {
-		sp := c.Specs[name]
+	file := func(sp *spec.Spec) {
 		one.Reset()
 		one.String(1, sp.File)
 		one.Uint(2, uint64(sp.Class))
 		one.Bytes(3, sp.Source)
+	}
+	for _, name := range c.Names {
+		file(c.Specs[name])
 		one.Bool(4, c.Runtime[name])
 		e.Bytes(specsFile, one.Payload())
+	}
+	for _, name := range s.names {
+		sv := s.services[name]
+		if sv.rt.Alive() && (c.Specs[name] == nil || !sv.cur.Same(c.Specs[name])) {
+			file(sv.cur)
+			one.Uint(5, sv.rt.Run)
+			e.Bytes(specsRunning, one.Payload())
+		}
 	}
 	for name, file := range c.loaded.Broken {
 		one.Reset()
@@ -78,11 +91,12 @@ func encodeSpecs(c *Config) []byte {
 func decodeSpecs(src []byte) *Config {
 	loaded := &spec.Loaded{Broken: map[string]string{}}
 	runtime := map[string]bool{}
+	begunBy := map[string]begun{}
 	var settings spec.Settings
 	for d := journal.NewDecoder(src); d.Next(); {
 		switch f := journal.NewDecoder(d.Bytes()); d.ID() {
 		case specsFile:
-			sp, problems, added := decodeFile(f)
+			sp, problems, added, _ := decodeFile(f)
 			if sp != nil {
 				loaded.Specs = append(loaded.Specs, sp)
 				runtime[sp.Name] = added
@@ -96,10 +110,14 @@ func decodeSpecs(src []byte) *Config {
 			loaded.Problems = append(loaded.Problems, decodeProblem(f))
 		case specsSetting:
 			settings = decodeSettings(f)
+		case specsRunning:
+			if sp, _, _, run := decodeFile(f); sp != nil {
+				begunBy[sp.Name] = begun{sp, run}
+			}
 		}
 	}
 	c := judge(loaded)
-	c.Runtime, c.Settings = runtime, settings
+	c.Runtime, c.Settings, c.begun = runtime, settings, begunBy
 	return c
 }
 
@@ -118,8 +136,8 @@ func decodeSettings(d *journal.Decoder) (set spec.Settings) {
 }
 
 // decodeFile judges one service file; added says that it is none, but was
-// defined at run time.
-func decodeFile(d *journal.Decoder) (sp *spec.Spec, problems []spec.Problem, added bool) {
+// defined at run time; run is the one that began with it.
+func decodeFile(d *journal.Decoder) (sp *spec.Spec, problems []spec.Problem, added bool, run uint64) {
 	var file string
 	var class uint64
 	var source []byte
@@ -133,10 +151,12 @@ func decodeFile(d *journal.Decoder) (sp *spec.Spec, problems []spec.Problem, add
 			source = d.Bytes()
 		case 4:
 			added = d.Bool()
+		case 5:
+			run = d.Uint()
 		}
 	}
 	sp, problems = spec.Parse(file, source, spec.Class(class))
-	return sp, problems, added
+	return sp, problems, added, run
 }
 
 func decodeBroken(d *journal.Decoder) (name, file string) {

@@ -28,6 +28,9 @@ func New(opt Options, k Keeper, out Output) *Supervisor {
 	if opt.Jitter == nil {
 		opt.Jitter = rand.Float64
 	}
+	if opt.After == nil {
+		opt.After = func(d time.Duration, f func()) { time.AfterFunc(d, f) }
+	}
 	s := &Supervisor{opt: opt, keeper: k, logs: out, bus: &bus.Bus[Transition]{}, news: make(chan news, 4096),
 		ended: make(chan struct{}), lost: make(chan struct{}), services: map[string]*service{}, holding: map[string]int{}, notifyPaths: map[string]string{}, started: opt.Wall()}
 	s.history = -1
@@ -265,8 +268,17 @@ func (s *Supervisor) restore(m memory) {
 			s.say(LevelError, "%s: its record in the journal is damaged; it begins as inactive", name)
 			continue
 		}
-		sv := s.services[name]
-		if sv == nil {
+		sv, old := s.services[name], s.config.begun[name]
+		if old.spec == nil || old.run != rt.Run || !rt.Alive() {
+			old.spec = nil
+		}
+		switch {
+		case sv != nil && old.spec != nil:
+			sv.cur = old.spec
+		case sv == nil && old.spec != nil: // removed, and not gone yet
+			sv = s.addService(old.spec)
+			sv.removed = true
+		case sv == nil:
 			continue
 		}
 		sv.rt, sv.extra = rt, extra
@@ -279,7 +291,7 @@ func (s *Supervisor) restore(m memory) {
 		if s.services[name].rt.Alive() {
 			s.alive++
 		}
-		if sv := s.services[name]; sv.rt.State == state.Starting && !sv.spec.Target {
+		if sv := s.services[name]; sv.rt.State == state.Starting && !sv.cur.Target {
 			s.starting++
 		}
 	}
@@ -318,14 +330,7 @@ func (t *turn) strange(ch keeper.Child) {
 	if sv != nil && sv.rt.Run == ch.Run {
 		return
 	}
-	switch ch.Phase {
-	case keeper.Exited, keeper.Gone, keeper.Failed:
-		t.act(func() {
-			if ch.Phase == keeper.Gone {
-				s.keeper.Ack(keeper.Exited, ch.Tag, ch.Run)
-			}
-			s.keeper.Ack(ch.Phase, ch.Tag, ch.Run)
-		})
+	if t.ackAgain(ch) {
 		return
 	}
 	if sv != nil && !sv.rt.Live && ch.Run > sv.rt.Run {
@@ -342,11 +347,29 @@ func (t *turn) strange(ch keeper.Child) {
 	})
 }
 
+// ackAgain acknowledges the end of a run that needs no decision any more; it
+// reports whether ch has ended.
+func (t *turn) ackAgain(ch keeper.Child) bool {
+	k := t.s.keeper
+	switch ch.Phase {
+	case keeper.Exited, keeper.Failed:
+		t.act(func() { k.Ack(ch.Phase, ch.Tag, ch.Run) })
+	case keeper.Gone:
+		t.act(func() { k.Ack(keeper.Exited, ch.Tag, ch.Run); k.Ack(keeper.Gone, ch.Tag, ch.Run) })
+	default:
+		return false
+	}
+	return true
+}
+
 // reconcile compares what was decided of sv with what the keeper has. Effects
 // are repeatable: what was ordered is ordered again, with the same key.
 func (t *turn) reconcile(sv *service, ch keeper.Child, found bool) {
 	rt := &sv.rt
-	if sv.spec.Target || rt.Hook == state.PreHook || !(rt.Live || rt.Left || rt.State == state.Stopping) {
+	if sv.cur.Target || rt.Hook == state.PreHook || !(rt.Live || rt.Left || rt.State == state.Stopping) {
+		if found {
+			t.ackAgain(ch) // recorded, and the word was lost
+		}
 		t.look(sv)
 		return
 	}
@@ -354,7 +377,7 @@ func (t *turn) reconcile(sv *service, ch keeper.Child, found bool) {
 		t.reconcileAbsent(sv)
 		return
 	}
-	if rt.Pid != ch.Pid && ch.Phase != keeper.Failed {
+	if rt.Live && rt.Pid != ch.Pid && ch.Phase != keeper.Failed {
 		next := *rt
 		next.Pid = ch.Pid
 		t.touch(sv)

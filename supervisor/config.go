@@ -21,6 +21,13 @@ type Config struct {
 	Runtime  map[string]bool   // services that no file defines: they last until the next boot
 	Settings spec.Settings     // zinit's own
 	loaded   *spec.Loaded
+	begun    map[string]begun // of a takeover: runs that began with an older definition
+}
+
+// begun is a definition and the run that it began.
+type begun struct {
+	spec *spec.Spec
+	run  uint64
 }
 
 // LoadConfig reads and judges directories of service files. The server and

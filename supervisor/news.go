@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -29,7 +30,7 @@ func (s *Supervisor) take(n news) {
 	case keeper.Failed:
 		s.onFailed(ev)
 	case keeper.Busy:
-		time.AfterFunc(100*time.Millisecond, func() { s.later(func() { s.spawnAgain(ev.Tag, ev.Run) }) })
+		s.soon(100*time.Millisecond, func() { s.spawnAgain(ev.Tag, ev.Run) })
 	case keeper.Exited:
 		s.onExited(n)
 	case keeper.Gone:
@@ -49,6 +50,9 @@ func (s *Supervisor) onRun(ev keeper.Event, cause string, f func(*turn, *service
 	err := s.decide(cause, func(t *turn) error {
 		t.own = true
 		if sv := s.services[ev.Tag]; sv != nil && sv.rt.Run == ev.Run {
+			if ev.Kind == keeper.Gone && sv.rt.Live {
+				return errors.New("its exit is still to be recorded")
+			}
 			f(t, sv)
 		}
 		if ev.Kind == keeper.Exited || ev.Kind == keeper.Failed || ev.Kind == keeper.Gone {
@@ -58,7 +62,7 @@ func (s *Supervisor) onRun(ev keeper.Event, cause string, f func(*turn, *service
 	})
 	if err != nil {
 		s.say(LevelError, "cannot record %q of %q: %v; trying again in 1 s", cause, ev.Tag, err)
-		time.AfterFunc(time.Second, func() { s.later(func() { s.take(news{event: ev}) }) })
+		s.soon(time.Second, func() { s.onRun(ev, cause, f) })
 	}
 }
 
@@ -116,7 +120,7 @@ func (s *Supervisor) onFailed(ev keeper.Event) {
 // failed is a run that could not be started.
 func (t *turn) failed(sv *service, text string) {
 	sv.preparing = false
-	next, ev := state.ClassifySpawn(sv.rt, text, sv.rules(), t.mono)
+	next, ev := state.ClassifySpawn(sv.rt, text, sv.rules(), t.mono, t.heldWhenGone(sv))
 	t.touch(sv)
 	t.set(sv, next)
 	t.apply(sv, ev, "")
@@ -183,6 +187,12 @@ func (t *turn) exited(sv *service, e state.Exit) {
 	}
 }
 
+// heldWhenGone reports whether something blocks sv beside what is left of its
+// latest run.
+func (t *turn) heldWhenGone(sv *service) bool {
+	return sv.need > 0 || sv.order > 0 || sv.clash > 0 || t.s.ending != nil || sv.rt.State == state.Stopping && sv.rt.Again && t.noSlot(sv)
+}
+
 // goneBy is the end of the last process of the latest run.
 func (t *turn) goneBy(sv *service) {
 	if sv.rt.Hook != state.NoHook || sv.rt.PostDue {
@@ -193,11 +203,10 @@ func (t *turn) goneBy(sv *service) {
 		t.afterHook(sv)
 		return
 	}
-	if sv.rt.Live && sv.rt.State != state.Stopping && !sv.spec.Target {
+	if sv.rt.Live && sv.rt.State != state.Stopping && !sv.cur.Target {
 		return // its own end is still to be told
 	}
-	held := sv.need > 0 || sv.order > 0 || sv.clash > 0 || t.s.ending != nil || sv.rt.State == state.Stopping && sv.rt.Again && t.noSlot(sv)
-	next, ev := state.ClassifyGone(sv.rt, sv.rules(), t.mono, held)
+	next, ev := state.ClassifyGone(sv.rt, sv.rules(), t.mono, t.heldWhenGone(sv))
 	next.MainGone = false
 	t.touch(sv)
 	t.set(sv, next)
@@ -217,8 +226,13 @@ func (s *Supervisor) onAsked(ev keeper.Event) {
 		}()
 		return
 	case keeper.Stop, keeper.PowerOff, keeper.Reboot, keeper.Halt:
-		if err := s.Shutdown(shutdownWord(ev.Ask.What), by); err != nil {
+		err := s.Shutdown(shutdownWord(ev.Ask.What), by)
+		if err != nil {
 			s.say(LevelError, "%v", err)
+		}
+		if e, ok := err.(*Error); ok && e.Kind == Unrecorded { // nobody would ask again
+			s.soon(time.Second, func() { s.onAsked(ev) })
+			return
 		}
 	}
 	s.keeper.AckAsk(ev.Ask)

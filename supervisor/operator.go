@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"syscall"
@@ -103,17 +104,35 @@ func (t *turn) startAll(svs []*service, pullIn bool) {
 		}
 		for _, e := range t.s.graph.Out(sv.name) {
 			d := t.s.services[e.To]
-			if d == nil || seen[d] || (!needs(e.Kind) && e.Kind != graph.Wants) || d.spec.Status == spec.Ignore || t.s.settledUp(d) {
+			if d == nil || d.removed || seen[d] || (!needs(e.Kind) && e.Kind != graph.Wants) || d.spec.Status == spec.Ignore || t.s.settledUp(d) {
 				continue
 			}
 			why[d] = "needed by " + sv.name
 			queue = append(queue, d)
 		}
 	}
+	all = t.inOrder(all)
 	t.want(all, why)
+	t.follow() // what has failed because of them is on its way again, too
 	for _, sv := range all {
 		t.start(sv)
 	}
+}
+
+// inOrder sorts services so that each comes after those it waits for, also
+// through others. Members of a cycle come last.
+func (t *turn) inOrder(all []*service) []*service {
+	if len(all) < 2 {
+		return all
+	}
+	rank := make(map[string]int, len(all))
+	for i, name := range t.s.graph.StartOrder() {
+		rank[name] = i + 1
+	}
+	slices.SortStableFunc(all, func(a, b *service) int {
+		return cmp.Compare(uint(rank[a.name]-1), uint(rank[b.name]-1)) // 0 becomes the last
+	})
+	return all
 }
 
 // settledUp reports whether d is up, or on its way, or done: a pull-in leaves
@@ -127,8 +146,12 @@ func (t *turn) want(all []*service, why map[*service]string) {
 	for _, sv := range all {
 		next := sv.rt
 		next.Wanted, next.Starter = true, t.cause
-		if next.Queued && !next.Again { // a stop that was not told yet is taken back
-			next.Queued = false
+		if next.State == state.Exited || next.State == state.Failed {
+			next.Attempts, next.RetryAt = 0, t.mono // due: those that come after it wait
+		}
+		if next.Queued && !next.Again { // a stop that was not told yet is taken back,
+			next.Queued = t.leaves(sv) // or becomes a restart
+			next.Again = next.Queued
 		}
 		if w := why[sv]; w != "" {
 			next.Starter = w
@@ -136,6 +159,14 @@ func (t *turn) want(all []*service, why map[*service]string) {
 		t.touch(sv)
 		t.set(sv, next)
 	}
+}
+
+// leaves reports whether something that sv needs waits for sv to stop.
+func (t *turn) leaves(sv *service) bool {
+	return slices.ContainsFunc(t.s.graph.Out(sv.name), func(e graph.Edge) bool {
+		d := t.s.services[e.To]
+		return needs(e.Kind) && d != nil && d.rt.Queued
+	})
 }
 
 // start gives sv the event of an operator's or a dependent's start.
@@ -178,6 +209,12 @@ func (t *turn) withUsers(svs []*service) []*service {
 	return all
 }
 
+// active reports whether there is a run to stop. What only has processes left of
+// an ended run is not: those have their own deadline.
+func active(rt *state.Service) bool {
+	return rt.State == state.Starting || rt.State == state.Running || rt.State == state.Stopping
+}
+
 // takeDown stops services, each after those that need it; again says that they
 // come back. What is only bound to one of asked, and not asked for itself, comes
 // back with it; asked nil means all.
@@ -190,7 +227,7 @@ func (t *turn) takeDown(all, asked []*service, again bool) {
 		back := again || bound[sv]
 		next := sv.rt
 		next.Wanted = back
-		if next.Alive() && next.State != state.Stopping {
+		if active(&next) && next.State != state.Stopping {
 			next.Queued, next.Again, next.RetryAt = true, back, 0
 		}
 		t.touch(sv)
@@ -271,10 +308,13 @@ func (s *Supervisor) takeDownByName(names []string, by Cause, o StopOptions, aga
 			t.takeDown(all, svs, false)
 			return nil
 		}
-		t.takeDown(slices.DeleteFunc(all, func(sv *service) bool { return !sv.rt.Alive() }), nil, true)
+		t.takeDown(slices.DeleteFunc(all, func(sv *service) bool {
+			stopped := !sv.rt.Wanted && !slices.Contains(svs, sv) // before, and not by this
+			return !active(&sv.rt) || stopped
+		}), nil, true)
 		var idle []*service
 		for _, sv := range svs {
-			if !sv.rt.Alive() {
+			if !active(&sv.rt) {
 				idle = append(idle, sv)
 			}
 		}

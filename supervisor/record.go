@@ -34,9 +34,9 @@ func (s *Supervisor) record(t *turn) error {
 		one.Reset()
 		encodeService(&one, sv)
 		frame.Bytes(frameService, one.Payload())
-		if sv.removed && !sv.rt.Alive() {
-			frame.String(frameForget, sv.name)
-		}
+	}
+	for _, name := range t.gone {
+		frame.String(frameForget, name)
 	}
 	if t.specs != 0 {
 		frame.Uint(frameSpecs, t.specs)

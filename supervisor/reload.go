@@ -187,6 +187,10 @@ func (t *turn) adopt(p *plan) error {
 		s.services[name].spec = p.config.Specs[name]
 	}
 	for _, name := range p.added {
+		if old := s.services[name]; old != nil {
+			t.touch(old)
+			t.undoes = append(t.undoes, func() { old.removed = true })
+		}
 		s.addService(p.config.Specs[name])
 	}
 	for _, name := range s.names {
@@ -194,10 +198,11 @@ func (t *turn) adopt(p *plan) error {
 		s.recount(s.services[name])
 	}
 	t.dropRemoved(p.removed)
-	t.startNew(p)
 	for _, name := range s.names {
 		t.look(s.services[name])
 	}
+	t.follow() // what the new edges stop is on its way before anything starts
+	t.startNew(p)
 	return nil
 }
 

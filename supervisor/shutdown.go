@@ -57,6 +57,7 @@ func (s *Supervisor) Shutdown(how string, by Cause) error {
 			e.scale = float64(room) / float64(chain)
 		}
 		s.ending = e
+		t.undoes = append(t.undoes, func() { s.ending = nil })
 		s.say(LevelInfo, "%s asked for: %s; stopping everything, at most %s", how, by, bound)
 		t.stopEverything()
 		return nil
@@ -65,7 +66,9 @@ func (s *Supervisor) Shutdown(how string, by Cause) error {
 
 // hasten is a second request to stop.
 func (t *turn) hasten() {
-	t.s.ending.limit = int64(hurry)
+	e, was := t.s.ending, t.s.ending.limit
+	t.undoes = append(t.undoes, func() { e.limit = was })
+	e.limit = int64(hurry)
 	for _, name := range t.s.names {
 		sv := t.s.services[name]
 		if limit := t.mono + int64(hurry); sv.rt.State == state.Stopping && sv.rt.StopBy > limit {
@@ -108,7 +111,7 @@ func (s *Supervisor) longestChain() int64 {
 	sum := make(map[string]int64, len(s.services))
 	for _, name := range s.graph.StopOrder() {
 		sv := s.services[name]
-		if sv == nil || sv.spec.Target || !sv.rt.Alive() {
+		if sv == nil || sv.cur.Target || !sv.rt.Alive() {
 			continue
 		}
 		before := int64(0)
@@ -140,8 +143,10 @@ func (s *Supervisor) fireEnding(now int64) {
 		return
 	}
 	s.say(LevelWarn, "the shutdown has reached its bound; killing what is left")
-	e.forced, e.by = true, now+killGrace
-	s.decide("shutdown bound", func(t *turn) error {
+	err := s.decide("shutdown bound", func(t *turn) error {
+		was := *e
+		t.undoes = append(t.undoes, func() { *e = was; e.by = now + int64(time.Second) })
+		e.forced, e.by = true, now+killGrace
 		for _, name := range s.names {
 			sv := s.services[name]
 			if !sv.rt.Live && !sv.rt.Left {
@@ -157,6 +162,9 @@ func (s *Supervisor) fireEnding(now int64) {
 		}
 		return nil
 	})
+	if err != nil {
+		s.say(LevelError, "cannot kill what is left: %v; trying again in 1 s", err)
+	}
 }
 
 // endIfStopped tells the keeper when a shutdown has nothing left to stop. The

@@ -3,8 +3,6 @@ package supervisor
 import (
 	"container/heap"
 	"fmt"
-
-	"zinit/supervisor/state"
 )
 
 // Where max_parallel_starts is set, a service that nothing else blocks waits for
@@ -37,17 +35,18 @@ func (t *turn) noSlot(sv *service) bool {
 	return true
 }
 
-// freeSlots looks at those who wait, by name, as long as there are slots.
-func (t *turn) freeSlots() {
+// freeSlots starts those who wait, by name, as long as there are slots. It reports
+// whether there was one.
+func (t *turn) freeSlots() (any bool) {
 	most := t.s.config.Settings.MaxParallelStarts
 	for len(t.s.waiters) > 0 && (most == 0 || t.s.starting+t.starting < most) {
 		sv := heap.Pop(&t.s.waiters).(*service)
 		t.touch(sv)
 		sv.slot = false
-		if sv.rt.State == state.Blocked {
-			t.review(sv)
-		}
+		t.clear(sv)
+		any = true
 	}
+	return any
 }
 
 // rewait makes the list of those who wait afresh. The lock is held.

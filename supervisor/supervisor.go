@@ -76,6 +76,7 @@ type Options struct {
 	Now             func() int64  // CLOCK_MONOTONIC nanoseconds
 	Wall            func() int64  // Unix nanoseconds
 	Jitter          func() float64
+	After           func(time.Duration, func()) // calls once the time has passed, from a goroutine of its own
 }
 
 // Supervisor decides about services. Its methods are safe for many callers.
@@ -148,7 +149,8 @@ type service struct {
 	watched   bool          // it has a deadline that a pause must not eat
 	preparing bool          // its spawn waits for env_file or user look-ups
 	removed   bool          // to be forgotten when it is gone
-	armed     int64         // the earliest deadline that is in the heap
+	armed     int64         // when the heap has it looked at; 0: it is not in there
+	place     int           // of it in the heap, from 1
 	extra     []byte        // fields of its record that this version does not know
 	changed   chan struct{} // closed at its next transition; nil: nobody waits
 }
@@ -179,7 +181,7 @@ func (sv *service) blocked() bool {
 
 func (sv *service) rules() state.Rules {
 	sp := sv.spec
-	r := state.Rules{Oneshot: sp.Oneshot, MaxRestarts: sp.MaxRestarts, SuccessCodes: sp.SuccessCodes,
+	r := state.Rules{Oneshot: sv.cur.Oneshot, MaxRestarts: sp.MaxRestarts, SuccessCodes: sp.SuccessCodes,
 		Delay: int64(sp.RestartDelay), DelayMax: int64(sp.RestartDelayMax), Stability: int64(sp.StabilityPeriod)}
 	switch sp.Restart {
 	case spec.Always:
@@ -285,6 +287,9 @@ func (s *Supervisor) later(f func()) {
 	case <-s.ended:
 	}
 }
+
+// soon runs f on the loop after d.
+func (s *Supervisor) soon(d time.Duration, f func()) { s.opt.After(d, func() { s.later(f) }) }
 
 // Events subscribes to every transition, in order, with room for buffer of
 // them; a slower reader is told how many it missed.

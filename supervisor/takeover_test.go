@@ -2,11 +2,8 @@ package supervisor
 
 import (
 	"encoding/json"
-	"fmt"
 	"testing"
 	"time"
-
-	"pgregory.net/rapid"
 )
 
 func TestASuccessorHasTheSameServicesStatesAndPids(t *testing.T) {
@@ -91,76 +88,4 @@ func TestAShutdownGoesOnAfterACrash(t *testing.T) {
 	sm.wantStates("a=exited b=exited")
 	sm.wantBefore("end b", "TERM a")
 	<-sm.s.Ended()
-}
-
-// Random graphs, random acts, and a crash of the server after any of them.
-func TestRandomHistoriesKeepTheirPromises(t *testing.T) {
-	rapid.Check(t, func(r *rapid.T) {
-		n := rapid.IntRange(1, 8).Draw(r, "services")
-		f := files{}
-		for i := range n {
-			text := "status = \"start\"\n"
-			if rapid.Bool().Draw(r, "oneshot") {
-				text += oneshot
-			}
-			text += "[dependencies]\n"
-			for _, kind := range []string{"requires", "after", "wants", "conflicts"} {
-				var list string
-				for j := range i {
-					if rapid.IntRange(0, 3).Draw(r, kind) == 0 {
-						list += fmt.Sprintf("%q,", name(j))
-					}
-				}
-				if kind != "conflicts" || i%3 == 2 {
-					text += fmt.Sprintf("%s = [%s]\n", kind, list)
-				}
-			}
-			f[name(i)] = text + "[lifecycle]\nmax_restarts = 3\nstop_timeout_ms = 2000\n"
-		}
-		sm := newSim(t, f)
-		defer sm.close()
-		for range rapid.IntRange(1, 40).Draw(r, "acts") {
-			sm.act(r, name(rapid.IntRange(0, n-1).Draw(r, "who")))
-		}
-		sm.s.Shutdown("shutdown", me)
-		sm.check()
-		sm.sleep(time.Hour)
-		for tag, p := range sm.procs {
-			if p.alive {
-				t.Fatalf("%s lives after the shutdown; trace %v", tag, sm.trace)
-			}
-		}
-	})
-}
-
-func name(i int) string { return fmt.Sprintf("s%d", i) }
-
-// act does one random thing.
-func (sm *sim) act(r *rapid.T, who string) {
-	sm.t.Helper()
-	one := []string{who}
-	switch rapid.IntRange(0, 8).Draw(r, "act") {
-	case 0:
-		sm.s.Start(one, me, StartOptions{NoDeps: rapid.Bool().Draw(r, "no deps")})
-	case 1:
-		sm.s.Stop(one, me, StopOptions{})
-	case 2:
-		sm.s.Restart(one, me, StopOptions{})
-	case 3, 4:
-		if p := sm.procs[who]; p != nil && p.alive {
-			sm.die(who, rapid.IntRange(0, 1).Draw(r, "code"), 0)
-		}
-	case 5:
-		sm.ignoresTerm[who] = !sm.ignoresTerm[who]
-	case 6:
-		sm.failsToRun[who] = !sm.failsToRun[who]
-	case 7:
-		sm.sleep(time.Duration(rapid.IntRange(1, 5000).Draw(r, "ms")) * time.Millisecond)
-	case 8:
-		sm.crash()
-	}
-	sm.check()
-	if rapid.Bool().Draw(r, "run") {
-		sm.run()
-	}
 }

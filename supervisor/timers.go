@@ -9,23 +9,28 @@ import (
 	"zinit/supervisor/state"
 )
 
-// timers is a heap of deadlines. An entry is only a reminder: what is due is
-// read from the service, so a stale entry does nothing.
-type timers []reminder
-
-type reminder struct {
-	at int64
-	sv *service
-}
+// timers is a heap of services by the time at which each is to be looked at:
+// one entry a service, however often its deadlines change. What is due is read
+// from the service, so an entry that has become too early does nothing.
+type timers []*service
 
 func (h timers) Len() int           { return len(h) }
-func (h timers) Less(i, j int) bool { return h[i].at < h[j].at }
-func (h timers) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *timers) Push(x any)        { *h = append(*h, x.(reminder)) }
+func (h timers) Less(i, j int) bool { return h[i].armed < h[j].armed }
+func (h timers) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].place, h[j].place = i+1, j+1
+}
+func (h *timers) Push(x any) {
+	sv := x.(*service)
+	*h = append(*h, sv)
+	sv.place = len(*h)
+}
 func (h *timers) Pop() any {
 	old := *h
 	last := old[len(old)-1]
+	old[len(old)-1] = nil
 	*h = old[:len(old)-1]
+	last.armed, last.place = 0, 0
 	return last
 }
 
@@ -95,14 +100,18 @@ func (s *Supervisor) arm(sv *service) {
 		return
 	}
 	sv.armed = at
-	heap.Push(&s.timers, reminder{at, sv})
+	if sv.place > 0 {
+		heap.Fix(&s.timers, sv.place-1)
+	} else {
+		heap.Push(&s.timers, sv)
+	}
 }
 
 // next returns the next deadline, 0 for none. The lock is held.
 func (s *Supervisor) next() int64 {
 	at := int64(0)
 	if len(s.timers) > 0 {
-		at = s.timers[0].at
+		at = s.timers[0].armed
 	}
 	if e := s.ending; e != nil && e.by != 0 && (at == 0 || e.by < at) {
 		at = e.by
@@ -125,12 +134,11 @@ func (s *Supervisor) fire() {
 	}
 	for {
 		s.mu.Lock()
-		if len(s.timers) == 0 || s.timers[0].at > now {
+		if len(s.timers) == 0 || s.timers[0].armed > now {
 			s.mu.Unlock()
 			break
 		}
-		sv := heap.Pop(&s.timers).(reminder).sv
-		sv.armed = 0
+		sv := heap.Pop(&s.timers).(*service)
 		if d := deadline(&sv.rt); d > now {
 			s.arm(sv)
 			s.mu.Unlock()
@@ -139,7 +147,7 @@ func (s *Supervisor) fire() {
 		s.mu.Unlock()
 		if err := s.decide("timer", func(t *turn) error { t.own = true; t.due(sv, now); return nil }); err != nil {
 			s.say(LevelError, "cannot act on a timer of %q: %v; trying again in 1 s", sv.name, err)
-			time.AfterFunc(time.Second, func() { s.later(func() { s.rearm(sv) }) })
+			s.soon(time.Second, func() { s.rearm(sv) })
 		}
 	}
 	s.fireEnding(now)

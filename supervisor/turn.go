@@ -24,6 +24,7 @@ type turn struct {
 	mono     int64
 	touched  []*service
 	looks    []*service   // to be looked at, because something around them changed
+	free     []*service   // blocked by nothing any more
 	gone     []string     // services forgotten in this turn
 	done     []Transition // told on the bus after the frame
 	acts     []func()     // carried out after the frame, in order
@@ -65,7 +66,7 @@ func (t *turn) rollback() {
 		sv.slot = sv.undo.slot
 		sv.mark, sv.calls = nil, false
 	}
-	for _, undo := range t.undoes {
+	for _, undo := range slices.Backward(t.undoes) {
 		undo()
 	}
 	if changed {
@@ -91,37 +92,62 @@ func (t *turn) look(sv *service) {
 
 // settle looks at services until nothing follows any more. Each look comes from
 // a change of a neighbour, so the work is that of the edges that changed.
+//
+// Nothing starts before all else has followed: what one cause brings back is
+// waited for by those that come after it.
 func (t *turn) settle() {
+	for {
+		t.follow()
+		switch {
+		case len(t.free) > 0:
+			sv := t.free[0]
+			t.free, t.after = t.free[1:], sv.after
+			t.clear(sv)
+		case !t.freeSlots():
+			t.after = 0
+			return
+		}
+	}
+}
+
+// follow is settle without the starts.
+func (t *turn) follow() {
 	for len(t.looks) > 0 {
 		sv := t.looks[0]
 		t.looks = t.looks[1:]
 		sv.calls, t.after = false, sv.after
 		t.review(sv)
-		if len(t.looks) == 0 {
-			t.freeSlots()
-		}
 	}
 	t.after = 0
+}
+
+// clear starts a service that nothing blocks any more.
+func (t *turn) clear(sv *service) {
+	if sv.rt.State == state.Blocked && sv.doom == 0 && !sv.blocked() && t.s.ending == nil && !t.noSlot(sv) {
+		t.apply(sv, state.Cleared, "")
+	}
 }
 
 // review asks whether what happened around sv moves it.
 func (t *turn) review(sv *service) {
 	rt := &sv.rt
 	switch {
+	case sv.removed && !rt.Alive():
+		t.forget(sv)
 	case rt.Queued && rt.State != state.Stopping:
 		t.reviewQueued(sv)
-	case sv.bound > 0 && !sv.spec.Target && (rt.State == state.Running || rt.State == state.Starting) && t.s.ending == nil:
+	case sv.bound > 0 && !sv.cur.Target && (rt.State == state.Running || rt.State == state.Starting) && t.s.ending == nil:
 		t.apply(sv, state.Unbound, "")
 	case rt.State == state.Blocked && sv.doom > 0:
 		t.doom(sv)
-	case rt.State == state.Blocked && !sv.blocked() && t.s.ending == nil && !t.noSlot(sv):
-		t.apply(sv, state.Cleared, "")
-	case rt.State == state.Running && sv.spec.Target && sv.doom > 0:
+	case rt.State == state.Blocked && !sv.blocked():
+		t.free = append(t.free, sv)
+	case rt.State == state.Running && sv.cur.Target && sv.doom > 0:
 		t.doom(sv)
-	case rt.State == state.Running && sv.spec.Target && sv.need > 0:
+	case rt.State == state.Running && sv.cur.Target && sv.need > 0:
 		t.apply(sv, state.Hindered, "")
 	case rt.State == state.Failed && rt.Wanted && curable(rt.Failure.Kind) && sv.doom == 0:
-		t.apply(sv, t.held(sv, state.RetryFree, state.RetryHeld), "")
+		t.apply(sv, state.RetryHeld, "")
 	}
 }
 
@@ -215,7 +241,7 @@ func (t *turn) apply(sv *service, ev state.Event, cause string) {
 		t.keepAsking(sv)
 	}
 	t.number = outer
-	if sv.spec.Target {
+	if sv.cur.Target {
 		t.applyTarget(sv, do)
 	}
 }
@@ -242,12 +268,14 @@ func (t *turn) applyTarget(sv *service, do state.Effect) {
 
 // order sets the deadlines that do arms and queues what it orders.
 func (t *turn) order(sv *service, next *state.Service, do state.Effect) {
-	if sv.spec.Target {
+	if do&state.Spawn != 0 {
+		sv.cur = sv.spec
+	}
+	if sv.cur.Target {
 		next.Live = false
 		return
 	}
 	if do&state.Spawn != 0 {
-		sv.cur = sv.spec
 		run := next.Run
 		if sv.cur.PreExec.Given() {
 			t.beginHook(sv, next, state.PreHook)
@@ -308,7 +336,7 @@ func (t *turn) tell(sv *service, from state.Service, ev state.Event, cause strin
 // them. It is the only place that changes a runtime value.
 func (t *turn) set(sv *service, next state.Service) {
 	was, is := t.s.standing(sv, &sv.rt), t.s.standing(sv, &next)
-	if !sv.spec.Target {
+	if !sv.cur.Target {
 		t.countStarting(sv.rt.State, -1)
 		t.countStarting(next.State, +1)
 	}
@@ -386,19 +414,31 @@ func (t *turn) commit() error {
 		t.s.bus.Publish(tr)
 		t.s.sayTransition(tr)
 	}
-	t.forgetRemoved()
 	t.s.endIfStopped()
 	return nil
 }
 
-// forgetRemoved forgets services that a reload took away, once they are gone.
-func (t *turn) forgetRemoved() {
-	for _, sv := range t.touched {
-		if sv.removed && !sv.rt.Alive() {
-			delete(t.s.services, sv.name)
-			t.s.names = slices.DeleteFunc(t.s.names, func(n string) bool { return n == sv.name })
-			t.s.logs.Forget(sv.name)
-			t.s.forgetNotify(sv.name)
+// forget forgets a service that a reload took away and that is gone. Those that
+// point at it see a name that is missing.
+func (t *turn) forget(sv *service) {
+	s := t.s
+	if s.services[sv.name] != sv {
+		return
+	}
+	names := s.names
+	t.undoes = append(t.undoes, func() { s.services[sv.name], s.names = sv, names })
+	delete(s.services, sv.name)
+	s.names = slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == sv.name })
+	t.gone = append(t.gone, sv.name)
+	t.act(func() {
+		s.logs.Forget(sv.name)
+		s.forgetNotify(sv.name)
+	})
+	for _, e := range s.graph.In(sv.name) {
+		if d := s.services[e.From]; d != nil {
+			t.touch(d)
+			s.recount(d)
+			t.look(d)
 		}
 	}
 }

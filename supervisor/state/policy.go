@@ -83,11 +83,12 @@ func ClassifyEnding(s Service, e Exit, r Rules, mono int64) (Service, Event) {
 	return s, Ending
 }
 
-// ClassifySpawn turns a run that could not be started into an event.
-func ClassifySpawn(s Service, text string, r Rules, mono int64) (Service, Event) {
+// ClassifySpawn turns a run that could not be started into an event. held says
+// that something blocks the next start.
+func ClassifySpawn(s Service, text string, r Rules, mono int64, held bool) (Service, Event) {
 	s.Live, s.Left, s.Pid = false, false, 0
 	if s.State == Stopping {
-		return ClassifyGone(s, r, mono, false)
+		return ClassifyGone(s, r, mono, held)
 	}
 	again := r.retry(&s, false, mono)
 	s.Failure = Failure{Kind: SpawnError, Text: text}
