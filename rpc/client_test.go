@@ -164,6 +164,10 @@ func TestDialSaysWhatIsWrongWithAPath(t *testing.T) {
 	if got := Describe(none, err); got != none+": no such file or directory (no zinit has made it)" {
 		t.Errorf("absent: %s", got)
 	}
+	_, err = Dial(t.Context(), dir)
+	if got := Describe(dir, err); got != dir+": it is a directory, no socket" {
+		t.Errorf("a directory: %s", got)
+	}
 	stale := stale(t)
 	_, err = Dial(t.Context(), stale)
 	if got := Describe(stale, err); got != stale+": connection refused (nobody listens; zinit has ended)" {

@@ -170,7 +170,10 @@ func ListenerFromFD(fd int) (*net.UnixListener, error) {
 // that usually means.
 func Describe(path string, err error) string {
 	var hint string
+	st, serr := os.Lstat(path)
 	switch {
+	case serr == nil && st.Mode().Type() != os.ModeSocket && st.Mode()&os.ModeSymlink == 0:
+		return path + ": it is a " + kindOf(st.Mode()) + ", no socket"
 	case errors.Is(err, os.ErrNotExist):
 		hint = "no zinit has made it"
 	case errors.Is(err, unix.ECONNREFUSED):

@@ -215,4 +215,9 @@ func signalName(n int) string {
 	return fmt.Sprint(n)
 }
 
-func symbolOf(name string) string { return state.Parse(name).Symbol() }
+func symbolOf(name string) string {
+	if name == "missing" { // what is not there is as good as failed
+		name = "failed"
+	}
+	return state.Parse(name).Symbol()
+}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -59,14 +60,49 @@ var ends = []string{"poweroff", "reboot", "halt", "shutdown"}
 
 // Main is the client applet.
 func Main(args []string, std applets.Streams) int {
-	s := &session{std: std, socket: os.Getenv("ZINIT_SOCKET"), color: isTerminal(std.Out) && os.Getenv("NO_COLOR") == ""}
+	out := &watched{Writer: std.Out}
+	s := &session{std: applets.Streams{In: std.In, Out: out, Err: std.Err}, socket: os.Getenv("ZINIT_SOCKET"), color: isTerminal(std.Out) && os.Getenv("NO_COLOR") == ""}
 	rest := args[1:]
 	if name := filepath.Base(args[0]); slices.Contains(ends, name) {
 		rest = append([]string{name}, rest...)
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
 	defer cancel()
-	return s.status(s.run(ctx, rest))
+	status := s.status(s.run(ctx, rest))
+	if out.err != nil && status == exitDone {
+		return s.status(fail(exitFault, "", "cannot write the answer: %v", out.err))
+	}
+	return status
+}
+
+// watched remembers that something could not be written: an answer that went
+// nowhere is no success.
+type watched struct {
+	io.Writer
+	err error
+}
+
+// Write writes, and remembers the first error.
+func (w *watched) Write(b []byte) (int, error) {
+	n, err := w.Writer.Write(b)
+	if w.err == nil {
+		w.err = err
+	}
+	return n, err
+}
+
+// text prints what f prints; as {"text": …} where JSON was asked for.
+func (s *session) text(f func()) error {
+	if !s.json {
+		f()
+		return nil
+	}
+	var b strings.Builder
+	out := s.std.Out
+	s.std.Out = &b
+	f()
+	s.std.Out = out
+	return s.printJSON(map[string]string{"text": b.String()})
 }
 
 // run finds the verb and runs it. No verb is list.
@@ -83,8 +119,7 @@ func (s *session) run(ctx context.Context, args []string) error {
 	case "-h", "--help":
 		verb = "help"
 	case "-V", "-v", "--version":
-		fmt.Fprintf(s.std.Out, "zinit %s\n", applets.Version)
-		return nil
+		return s.text(func() { fmt.Fprintf(s.std.Out, "zinit %s\n", applets.Version) })
 	}
 	cmd := find(s.verbs(), verb)
 	if cmd == nil {

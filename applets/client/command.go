@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -160,7 +161,7 @@ func (cmd *command) known(a string) error {
 	if cmd.option(name) != nil {
 		return nil
 	}
-	var names []string
+	names := []string{"--json", "--no-color", "--socket", "--help"}
 	for _, o := range cmd.options {
 		names = append(names, "--"+o.name)
 	}
@@ -171,11 +172,20 @@ func (cmd *command) known(a string) error {
 	return fail(exitUsage, hint, "%s: unknown flag %s", cmd.name, a)
 }
 
+// misuse says in other words what package flag found wrong with a value.
 func (cmd *command) misuse(err error) error {
 	if errors.Is(err, flag.ErrHelp) {
 		err = errors.New("-h stands alone")
 	}
-	return fail(exitUsage, "see: zinit "+cmd.name+" --help", "%s: %v", cmd.name, err)
+	text := err.Error()
+	if value, rest, ok := strings.Cut(strings.TrimPrefix(text, "invalid value "), " for flag "); ok {
+		name, _, _ := strings.Cut(rest, ":")
+		if o := cmd.option(strings.TrimLeft(name, "-")); o != nil {
+			kinds := map[string]string{"int": "a number", "time.Duration": "a time, e.g. 30s"}
+			text = fmt.Sprintf("%s wants %s, got %s", name, kinds[fmt.Sprintf("%T", o.def)], value)
+		}
+	}
+	return fail(exitUsage, "see: zinit "+cmd.name+" --help", "%s: %s", cmd.name, text)
 }
 
 // define adds the option under both of its names.

@@ -18,8 +18,7 @@ func (s *session) completionVerb() *command {
 			if len(c.names) != 1 || scripts[c.names[0]] == nil {
 				return fail(exitUsage, "zinit completion bash", "completion is for bash, zsh or fish")
 			}
-			fmt.Fprint(s.std.Out, scripts[c.names[0]](s.verbs()))
-			return nil
+			return s.text(func() { fmt.Fprint(s.std.Out, scripts[c.names[0]](s.verbs())) })
 		},
 	}
 }

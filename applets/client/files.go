@@ -1,6 +1,7 @@
 package client
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -130,6 +131,9 @@ func (s *session) check(c *call) error {
 
 // judge adds what is to be said of one path; "" means where a server would look.
 func (v *verdict) judge(path string, trust, explain bool) error {
+	if _, err := os.Stat(path); path != "" && err != nil {
+		return fail(exitFault, "", "cannot check %q: %v", path, errors.Unwrap(err))
+	}
 	only := "" // a single file
 	if st, err := os.Stat(path); path != "" && err == nil && !st.IsDir() {
 		abs, err := filepath.Abs(path)

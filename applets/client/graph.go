@@ -1,8 +1,11 @@
 package client
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 
 	"zinit/applets/server"
 	"zinit/graph"
@@ -57,7 +60,7 @@ func (s *session) drawn(c *call) (d graph.Drawing, err error) {
 	path := c.names[0]
 	switch st, err := os.Stat(path); {
 	case err != nil:
-		return d, fail(exitFault, "to draw services of the server, leave the path out", "cannot draw %q: %v", path, err)
+		return d, fail(exitFault, "to draw services of the server, leave the path out", "cannot draw %q: %v", path, errors.Unwrap(err))
 	case !st.IsDir():
 		return d, fail(exitUsage, "", "cannot draw %q: it is no directory", path)
 	}
@@ -66,7 +69,7 @@ func (s *session) drawn(c *call) (d graph.Drawing, err error) {
 		return d, fail(exitFault, "", "%v", err)
 	}
 	config := supervisor.LoadConfig(roots, true)
-	for name := range config.Broken {
+	for _, name := range slices.Sorted(maps.Keys(config.Broken)) {
 		fmt.Fprintf(s.std.Err, "zinit: %s is left out; zinit check %s says why\n", line(name), line(path))
 	}
 	return config.Graph.Draw(nil), nil

@@ -15,16 +15,14 @@ func (s *session) helpVerb() *command {
 		about: example("  zinit help\n  zinit help states\n  zinit help start"),
 		run: func(c *call) error {
 			if len(c.names) == 0 {
-				s.overview()
-				return nil
+				return s.text(s.overview)
 			}
 			topic, err := c.one()
 			if err != nil {
 				return err
 			}
 			if text, ok := help.Topic(topic); ok {
-				fmt.Fprint(s.std.Out, text)
-				return nil
+				return s.text(func() { fmt.Fprint(s.std.Out, text) })
 			}
 			if cmd := find(s.verbs(), topic); cmd != nil {
 				return s.helpFor(cmd)
@@ -56,7 +54,9 @@ To run a supervisor: zinit server --help; as process 1: zinit init --help
 }
 
 // helpFor shows how one command is used.
-func (s *session) helpFor(c *command) error {
+func (s *session) helpFor(c *command) error { return s.text(func() { s.usage(c) }) }
+
+func (s *session) usage(c *command) {
 	usage := "zinit " + c.name
 	if len(c.options) > 0 {
 		usage += " [FLAGS]"
@@ -69,7 +69,6 @@ func (s *session) helpFor(c *command) error {
 		fmt.Fprintf(s.std.Out, "  %-20s %s\n", o.typed(), o.usage)
 	}
 	fmt.Fprint(s.std.Out, "\nEverywhere: --socket PATH, --json, --no-color\n")
-	return nil
 }
 
 // typed is the option as it is typed: "-n, --lines N".

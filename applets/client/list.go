@@ -1,8 +1,8 @@
 package client
 
 import (
+	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 
 	"zinit/supervisor"
@@ -21,17 +21,34 @@ func (s *session) listServices(c *call) error {
 	if err := c.none(); err != nil {
 		return err
 	}
-	var list []supervisor.Info
-	done, err := s.ask(c.ctx, "service.list_full", nil, &list)
-	if err != nil || done {
+	if !c.is("failed") {
+		var list []supervisor.Info
+		done, err := s.ask(c.ctx, "service.list_full", nil, &list)
+		switch {
+		case err != nil || done:
+			return err
+		case len(list) == 0:
+			fmt.Fprintln(s.std.Out, "No services configured")
+		}
+		s.list(list)
+		return nil
+	}
+	var all []json.RawMessage // as they came, for --json
+	if err := s.call(c.ctx, "service.list_full", nil, &all); err != nil {
 		return err
 	}
-	if c.is("failed") {
-		list = slices.DeleteFunc(list, func(i supervisor.Info) bool { return i.State.State != "failed" })
+	list, raw := []supervisor.Info{}, []json.RawMessage{}
+	for _, one := range all {
+		var i supervisor.Info
+		if json.Unmarshal(one, &i) == nil && i.State.State == "failed" {
+			list, raw = append(list, i), append(raw, one)
+		}
 	}
-	if len(list) == 0 {
-		fmt.Fprintln(s.std.Out, "No services configured")
-		return nil
+	switch {
+	case s.json:
+		return s.printJSON(raw)
+	case len(list) == 0:
+		fmt.Fprintln(s.std.Out, "None has failed")
 	}
 	s.list(list)
 	return nil

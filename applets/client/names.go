@@ -22,7 +22,13 @@ func (s *session) names(ctx context.Context, c *call) ([]string, error) {
 		return nil, fail(exitUsage, "see: zinit "+c.cmd.name+" --help", "%s needs the name of a service", c.cmd.name)
 	}
 	if !slices.ContainsFunc(args, func(a string) bool { return strings.ContainsAny(a, "*?[") }) {
-		return args, nil
+		var once []string
+		for _, a := range args {
+			if !slices.Contains(once, a) {
+				once = append(once, a)
+			}
+		}
+		return once, nil
 	}
 	var known, out []string
 	if err := s.call(ctx, "service.list", nil, &known); err != nil {

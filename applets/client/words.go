@@ -1,11 +1,12 @@
 package client
 
 // nearest returns the word of list that is closest to word, "" when none is
-// close: at most two letters more, fewer, other or swapped.
+// close: at most two letters more, fewer, other or swapped, and no more than half
+// of the word.
 func nearest(word string, list []string) string {
 	best, least := "", 3
 	for _, w := range list {
-		if d := distance(word, w); d < least && d < max(len(word), 2) {
+		if d := distance(word, w); d < least && 2*d <= len(word) {
 			best, least = w, d
 		}
 	}
