@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/signal"
 	"strconv"
@@ -40,7 +41,13 @@ func (w *witness) live() int {
 	if w.readyFD > 0 {
 		go w.ready()
 	}
-	if w.lines != 0 {
+	switch {
+	case w.tally != "":
+		if err := w.chatter(); err != nil {
+			fmt.Fprintln(os.Stderr, "wit: cannot keep a tally:", err)
+			return w.end(4)
+		}
+	case w.lines != 0:
 		go count(os.Stdout, w.lines, w.rate)
 	}
 	if w.mustFail() {
