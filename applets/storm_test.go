@@ -32,15 +32,16 @@ type storm struct {
 	faults map[string][]string // by row of the table
 	rows   []row
 
-	events  []transition // of the follower, who owns it until work is done
-	acts    sync.Map     // name → *atomic.Int64: how often it was told to start
-	killed  int
-	stopped int
-	refused atomic.Int64
-	cut     atomic.Int64 // calls that a kill cut off and that were made again
-	asked   atomic.Int64 // calls answered
-	longest atomic.Int64 // ns that a call waited for its answer
-	samples atomic.Int64
+	events   []transition // of the follower, who owns it until work is done
+	acts     sync.Map     // name → *atomic.Int64: how often it was told to start
+	killed   int
+	stopped  int
+	refused  atomic.Int64
+	cut      atomic.Int64 // calls that a kill cut off and that were made again
+	asked    atomic.Int64 // calls answered
+	longest  atomic.Int64 // ns that a call waited for its answer
+	samples  atomic.Int64
+	commands atomic.Int64 // of the client's, run to their end
 }
 
 // row is a line of the table at the end.
@@ -220,6 +221,7 @@ func (s *storm) finish(title string) {
 		s.tellRow("servers stopped", s.stopped)
 	}
 	s.tellRow("calls answered", s.asked.Load())
+	s.tellRow("commands run", s.commands.Load())
 	s.tellRow("calls cut off and made again", s.cut.Load())
 	s.tellRow("longest wait for an answer", time.Duration(s.longest.Load()).Round(time.Millisecond))
 	s.tellRow("looks at /proc", s.samples.Load())

@@ -23,6 +23,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -99,6 +100,9 @@ func parse(args []string) (*plan, error) {
 }
 
 func main() {
+	if filepath.Base(os.Args[0]) == "zinit-server" {
+		os.Exit(badServer())
+	}
 	p, err := parse(os.Args[1:])
 	if err != nil {
 		os.Exit(2)
