@@ -15,10 +15,11 @@ BUILD    := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "$(LDFL
 PACKAGES := ./... $(addprefix ./,$(patsubst %/main.go,%,$(wildcard testdata/*/main.go)))
 MAX_SIZE := 6000000
 FUZZTIME ?= 20s
+KILLS    ?= 500
 
 export ZINIT_SKIPPED := $(CURDIR)/$(DIST)/skipped
 
-.PHONY: build demo test check race fuzz mutate bench size install initramfs image clean help
+.PHONY: build demo test check race storm fuzz mutate bench size install initramfs image clean help
 
 build: ## build ./zinit: static, stripped, trimmed, versioned
 	$(BUILD) -o $(BIN) .
@@ -42,6 +43,9 @@ check: ## gofmt, vet, staticcheck, short tests, go.mod tidy
 
 race: ## the tests under the race detector, zinit itself built with it too (needs gcc)
 	CGO_ENABLED=1 ZINIT_TEST_RACE=1 $(GO) test -race -timeout 30m $(PACKAGES)
+
+storm: ## 500 kills of the server (KILLS) under 50 services that print at 1 kHz, and the other storms at full length
+	CGO_ENABLED=0 ZINIT_STORM=$(KILLS) $(GO) test -count=1 -timeout 40m -parallel 1 -v -run '^TestStorm' ./applets | grep -v '^=== '
 
 fuzz: ## every fuzz target for FUZZTIME (20s)
 	@grep -rl --include='*_test.go' '^func Fuzz' . | while read -r f; do \

@@ -387,6 +387,9 @@ func (t *turn) reconcile(sv *service, ch keeper.Child, found bool) {
 	case keeper.Failed:
 		t.later(keeper.Event{Kind: keeper.Failed, Tag: ch.Tag, Run: ch.Run, Step: ch.Step, Errno: ch.Errno})
 	case keeper.Exited, keeper.Gone:
+		if !ch.NoExec { // the welcome tells what happened last only
+			t.execed(sv)
+		}
 		t.later(keeper.Event{Kind: keeper.Exited, Tag: ch.Tag, Run: ch.Run, Pid: ch.Pid, Status: ch.Status, AtNS: ch.AtNS})
 		if ch.Phase == keeper.Gone {
 			t.later(keeper.Event{Kind: keeper.Gone, Tag: ch.Tag, Run: ch.Run})

@@ -89,3 +89,23 @@ func TestAShutdownGoesOnAfterACrash(t *testing.T) {
 	sm.wantBefore("end b", "TERM a")
 	<-sm.s.Ended()
 }
+
+// A run that was started and ended while there was no server used to be taken
+// for one that had never run: an exit with 0 counted as a failure before it was
+// ready, and was restarted.
+func TestARunThatBeganAndEndedInTheAbsenceHasRun(t *testing.T) {
+	sm := newSim(t, files{"a": "", "b": "", "c": "[lifecycle]\nrestart = \"never\""})
+	sm.die("a", 0, 0)
+	sm.die("c", 3, 0)
+	sm.crash()
+	sm.wantStates("a=exited b=running c=failed")
+	for _, name := range []string{"a", "c"} {
+		if sm.s.services[name].rt.Failure.Early {
+			t.Errorf("%s is said to have ended before it was ready", name)
+		}
+	}
+	sm.sleep(time.Minute)
+	if n := sm.count("spawn a"); n != 1 {
+		t.Errorf("a was started %d times", n)
+	}
+}

@@ -7,8 +7,10 @@
 //
 // KIND is START, READY, TERM, CONT, SIGNAL (any other, named in DETAIL),
 // CHILD (one was left behind, its pid in DETAIL), LEFT (one that an earlier
-// run left still lives, its pid in DETAIL) or EXIT (the status in DETAIL). STARTTIME is field 22 of /proc/PID/stat, "-" where there is no
-// /proc. The file may be a terminal or the console.
+// run left still lives, its pid in DETAIL), TWICE (a process of this very run
+// was there before, the run in DETAIL) or EXIT (the status in DETAIL).
+// STARTTIME is field 22 of /proc/PID/stat, "-" where there is no /proc. The
+// file may be a terminal or the console.
 //
 //	wit -f FILE -n NAME [-exit N | -die SIGNAL] [-after D] ...
 //
@@ -21,6 +23,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -50,6 +53,7 @@ type plan struct {
 	holdStdout time.Duration // a grandchild in a new session prints and holds stdout
 	lines      int           // numbered lines, -1 without end
 	rate       int           // lines a second, 0 as fast as it goes
+	tally      string        // a directory: print on both streams and count there, see chatter
 	raw        string        // a pattern, see rawBytes
 
 	kind   string // of the first record, in place of START
@@ -81,6 +85,7 @@ func parse(args []string) (*plan, error) {
 	fs.DurationVar(&p.holdStdout, "hold-stdout", 0, "a grandchild holds stdout so long, printing")
 	fs.IntVar(&p.lines, "lines", 0, "print so many numbered lines, -1 without end")
 	fs.IntVar(&p.rate, "rate", 0, "lines a second, 0 without pause")
+	fs.StringVar(&p.tally, "tally", "", "number lines on both streams, and count them in this directory")
 	fs.StringVar(&p.raw, "raw", "", "print all256, partial, crlf, escape or huge:BYTES")
 	fs.StringVar(&p.kind, "kind", "START", "kind of the first record")
 	fs.StringVar(&p.detail, "detail", "", "of the first record; $NAME from the environment")
@@ -102,6 +107,9 @@ func parse(args []string) (*plan, error) {
 }
 
 func main() {
+	if filepath.Base(os.Args[0]) == "zinit-server" {
+		os.Exit(badServer())
+	}
 	p, err := parse(os.Args[1:])
 	if err != nil {
 		os.Exit(2)
