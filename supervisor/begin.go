@@ -215,6 +215,7 @@ type memory struct {
 	tokens   tokens
 	how      string
 	by       int64
+	status   int
 }
 
 func readFrames(frames [][]byte) memory {
@@ -238,6 +239,8 @@ func readFrames(frames [][]byte) memory {
 				m.how = d.String()
 			case frameEndBy:
 				m.by = d.Int()
+			case frameStatus:
+				m.status = int(d.Int())
 			}
 		}
 	}
@@ -272,7 +275,7 @@ func (s *Supervisor) restore(m memory) {
 		sv.rt, sv.extra = rt, extra
 	}
 	if m.how != "" {
-		s.ending = &ending{how: m.how, since: s.opt.Now(), by: m.by, scale: 1}
+		s.ending = &ending{how: m.how, since: s.opt.Now(), by: m.by, scale: 1, status: m.status}
 	}
 	for _, name := range s.names {
 		s.recount(s.services[name])

@@ -85,7 +85,7 @@ func (s *Supervisor) prepared(sv *service, run uint64, order keeper.Spawn, err e
 		case sv.rt.State == state.Stopping:
 			t.goneBy(sv)
 		case err != nil:
-			t.failed(sv, err.Error())
+			t.failed(sv, err.Error(), 0)
 		default:
 			if order.Cred != nil {
 				t.touch(sv)

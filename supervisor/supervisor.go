@@ -69,6 +69,7 @@ type Options struct {
 	Trust           bool          // a refusal of a file's owner or mode becomes a warning
 	Target          string        // at boot start only this and what it pulls in; "": everything with status start
 	ShutdownTimeout time.Duration // 0: 90 s, in a container 10 s
+	ExitWhenIdle    bool          // container: end when nothing runs, waits or is to be started again
 	LogLevel        Level         // which of zinit's own messages are kept
 	NotifyDir       string        // where the sockets of services with ready = "notify" are made
 	Socket          string        // user mode: told to services as ZINIT_SOCKET, by which a successor knows them
