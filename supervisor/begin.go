@@ -60,8 +60,14 @@ func (s *Supervisor) boot() error {
 	s.journal, s.booted = j, s.opt.Now()
 	s.keeper.Hold("journal", j.FD())
 	s.mu.Unlock()
-	c := LoadConfig(s.opt.Roots, s.opt.Trust)
+	c, err := s.loadFirst()
+	if err != nil {
+		return err
+	}
 	for _, p := range c.Problems {
+		if s.opt.Main != nil && s.nothingThere(p) {
+			continue
+		}
 		level := LevelError
 		if p.Warning {
 			level = LevelWarn
@@ -105,7 +111,11 @@ func (s *Supervisor) bootSet() ([]*service, error) {
 		if sv == nil {
 			return nil, notFound(s.opt.Target)
 		}
-		return []*service{sv}, nil
+		svs := []*service{sv}
+		if s.opt.Main != nil {
+			svs = append(svs, s.services[MainName])
+		}
+		return svs, nil
 	}
 	var svs []*service
 	for _, name := range s.names {

@@ -69,6 +69,7 @@ type Options struct {
 	Trust           bool          // a refusal of a file's owner or mode becomes a warning
 	Target          string        // at boot start only this and what it pulls in; "": everything with status start
 	ShutdownTimeout time.Duration // 0: 90 s, in a container 10 s
+	Main            *Command      // container: the main service that the command line gives; nil: none
 	ExitWhenIdle    bool          // container: end when nothing runs, waits or is to be started again
 	LogLevel        Level         // which of zinit's own messages are kept
 	NotifyDir       string        // where the sockets of services with ready = "notify" are made

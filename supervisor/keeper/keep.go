@@ -32,6 +32,10 @@ type Options struct {
 	// nothing.
 	Signals map[syscall.Signal]Asking
 
+	// Forward is the tag of the run that every signal to the keeper goes to
+	// which is not in Signals, as long as its program runs. "": to nobody.
+	Forward string
+
 	// Caught is what CatchSignals returned; nil: Keep calls it.
 	Caught <-chan os.Signal
 
