@@ -79,6 +79,10 @@ func (s *Supervisor) boot() error {
 		if err := t.holdSpecs(c); err != nil {
 			return err
 		}
+		if s.opt.Rescue {
+			t.emergency(spec.Reserved, "the kernel's command line asks for a rescue; services start when the shell ends")
+			return nil
+		}
 		svs, err := s.bootSet()
 		if err != nil {
 			return err
@@ -148,6 +152,9 @@ func (s *Supervisor) takeOver(w *keeper.Welcome, fd int) error {
 		children := map[string]keeper.Child{}
 		helpers := map[string]keeper.Child{}
 		for _, ch := range w.Children {
+			if t.adoptEmergency(ch) {
+				continue
+			}
 			if kind, _ := keeper.ParseTag(ch.Tag); kind != "" {
 				if t.helperFound(ch) {
 					helpers[ch.Tag] = ch

@@ -24,9 +24,13 @@ const (
 const finalSweep = 2500 * time.Millisecond
 
 // conclude looks at what the turn has come to: in a container the end for good
-// of a service that carries it is the end of zinit, in the same frame.
+// of a service that carries it is the end of zinit, in the same frame; on a
+// machine it is an emergency.
 func (t *turn) conclude() {
 	s := t.s
+	if s.opt.Mode == Machine {
+		t.emergencies()
+	}
 	if s.opt.Mode != Container || s.ending != nil {
 		return
 	}

@@ -65,6 +65,9 @@ func Main(args []string, std applets.Streams) int {
 	keep := keeper.Options{Caught: caught, Signals: server.Signals(mode), Log: c.line}
 	if mode == supervisor.Machine {
 		o.pass = append(o.pass, c.boot()...)
+		keep.Emergency = func(run uint64) keeper.Spawn {
+			return supervisor.EmergencyRun("keeper", run, "no server can be started; the services that run go on")
+		}
 	} else {
 		makeRun()
 		if len(o.command) > 0 {

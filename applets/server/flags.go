@@ -24,6 +24,7 @@ type flags struct {
 	readyFD             int
 	endLeftovers        bool
 	exitWhenIdle        bool
+	rescue, quiet       bool                // words of the kernel's command line
 	main                *supervisor.Command // of zinit init -- CMD; nil: none
 	mode                supervisor.Mode
 	keeperFD            int // 0: a person called
@@ -66,6 +67,8 @@ func parse(args []string, std applets.Streams) (f *flags, status int) {
 	fs.BoolVar(&f.trust, "trust-config", false, "")
 	fs.IntVar(&f.readyFD, "ready-fd", 0, "")
 	fs.BoolVar(&f.endLeftovers, "end-leftovers", false, "")
+	fs.BoolVar(&f.rescue, "rescue", false, "")
+	fs.BoolVar(&f.quiet, "quiet", false, "")
 	fs.BoolVar(&f.exitWhenIdle, "exit-when-idle", false, "")
 	fs.IntVar(&f.keeperFD, "keeper-fd", 0, "")
 	mainDir := fs.String("main-dir", "", "")
