@@ -26,7 +26,8 @@ var table = map[string]applets.Func{
 	"zinit-pid1":   pid1.Main,
 	"server":       server.Main, // a supervisor without the duties of PID 1
 	"zinit-server": server.Main,
-	"exec-steps":   execSteps, // where clone is refused: see supervisor/keeper
+	"emergency":    pid1.Emergency, // on the console of a machine in trouble
+	"exec-steps":   execSteps,      // where clone is refused: see supervisor/keeper
 }
 
 func main() {

@@ -63,8 +63,14 @@ func (s *Supervisor) boot() error {
 	s.journal, s.booted = j, s.opt.Now()
 	s.keeper.Hold("journal", j.FD())
 	s.mu.Unlock()
-	c := LoadConfig(s.opt.Roots, s.opt.Trust)
+	c, err := s.loadFirst()
+	if err != nil {
+		return err
+	}
 	for _, p := range c.Problems {
+		if s.opt.Main != nil && s.nothingThere(p) {
+			continue
+		}
 		level := LevelError
 		if p.Warning {
 			level = LevelWarn
@@ -75,6 +81,10 @@ func (s *Supervisor) boot() error {
 		s.install(c)
 		if err := t.holdSpecs(c); err != nil {
 			return err
+		}
+		if s.opt.Rescue {
+			t.emergency(spec.Reserved, "the kernel's command line asks for a rescue; services start when the shell ends")
+			return nil
 		}
 		svs, err := s.bootSet()
 		if err != nil {
@@ -108,7 +118,11 @@ func (s *Supervisor) bootSet() ([]*service, error) {
 		if sv == nil {
 			return nil, notFound(s.opt.Target)
 		}
-		return []*service{sv}, nil
+		svs := []*service{sv}
+		if s.opt.Main != nil {
+			svs = append(svs, s.services[MainName])
+		}
+		return svs, nil
 	}
 	var svs []*service
 	for _, name := range s.names {
@@ -141,6 +155,9 @@ func (s *Supervisor) takeOver(w *keeper.Welcome, fd int) error {
 		children := map[string]keeper.Child{}
 		helpers := map[string]keeper.Child{}
 		for _, ch := range w.Children {
+			if t.adoptEmergency(ch) {
+				continue
+			}
 			if kind, _ := keeper.ParseTag(ch.Tag); kind != "" {
 				if t.helperFound(ch) {
 					helpers[ch.Tag] = ch
@@ -218,6 +235,7 @@ type memory struct {
 	tokens   tokens
 	how      string
 	by       int64
+	status   int
 }
 
 func readFrames(frames [][]byte) memory {
@@ -241,6 +259,8 @@ func readFrames(frames [][]byte) memory {
 				m.how = d.String()
 			case frameEndBy:
 				m.by = d.Int()
+			case frameStatus:
+				m.status = int(d.Int())
 			}
 		}
 	}
@@ -284,7 +304,7 @@ func (s *Supervisor) restore(m memory) {
 		sv.rt, sv.extra = rt, extra
 	}
 	if m.how != "" {
-		s.ending = &ending{how: m.how, since: s.opt.Now(), by: m.by, scale: 1}
+		s.ending = &ending{how: m.how, since: s.opt.Now(), by: m.by, scale: 1, status: m.status}
 	}
 	for _, name := range s.names {
 		s.recount(s.services[name])

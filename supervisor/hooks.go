@@ -82,6 +82,10 @@ func (s *Supervisor) spawnHelper(sv *service, kind string, c spec.Command, seq, 
 // onHelper is news of a hook or probe.
 func (s *Supervisor) onHelper(ev keeper.Event) {
 	kind, name := keeper.ParseTag(ev.Tag)
+	if kind == EmergencyKind {
+		s.onEmergency(ev)
+		return
+	}
 	switch ev.Kind {
 	case keeper.Spawned:
 		for _, f := range ev.FDs {
@@ -160,7 +164,7 @@ func (t *turn) hookEnded(sv *service, text string) {
 	case h == state.PreHook && sv.rt.State == state.Stopping:
 		t.goneBy(sv) // there was no main process yet
 	case h == state.PreHook && text != "":
-		t.failed(sv, "pre_exec failed: "+text)
+		t.failed(sv, "pre_exec failed: "+text, 0)
 	case h == state.PreHook:
 		run := sv.rt.Run
 		t.act(func() { t.s.spawn(sv, run) })

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"zinit/supervisor/keeper"
 	"zinit/supervisor/logs"
 	"zinit/supervisor/spec"
@@ -114,13 +116,21 @@ func (t *turn) execed(sv *service) {
 }
 
 func (s *Supervisor) onFailed(ev keeper.Event) {
-	s.onRun(ev, "cannot be started", func(t *turn, sv *service) { t.failed(sv, s.spawnText(sv.cur, ev.Step, ev.Errno)) })
+	errno := ev.Errno
+	if ev.Step != "exec" {
+		errno = 0
+	}
+	s.onRun(ev, "cannot be started", func(t *turn, sv *service) { t.failed(sv, s.spawnText(sv.cur, ev.Step, ev.Errno), errno) })
 }
 
-// failed is a run that could not be started.
-func (t *turn) failed(sv *service, text string) {
+// failed is a run that could not be started; errno is what execve(2) said, 0
+// when it did not come to that.
+func (t *turn) failed(sv *service, text string, errno unix.Errno) {
 	sv.preparing = false
 	next, ev := state.ClassifySpawn(sv.rt, text, sv.rules(), t.mono, t.heldWhenGone(sv))
+	if next.Failure.Kind == state.SpawnError {
+		next.Failure.Code = int(errno)
+	}
 	t.touch(sv)
 	t.set(sv, next)
 	t.apply(sv, ev, "")

@@ -18,6 +18,7 @@ const (
 	frameEndBy   = 6 // its deadline
 	frameBooted  = 7 // when the boot began
 	frameToken   = 8 // of a request that was decided, and when
+	frameStatus  = 9 // of a shutdown in progress: zinit's exit status
 )
 
 // journalMost is the size at which the journal is written afresh, with the
@@ -51,6 +52,7 @@ func (s *Supervisor) record(t *turn) error {
 	if e := s.ending; e != nil {
 		frame.String(frameEnding, e.how)
 		frame.Int(frameEndBy, e.by)
+		frame.Int(frameStatus, int64(e.status))
 	}
 	if len(frame.Payload()) == 0 {
 		return nil
@@ -98,6 +100,7 @@ func (s *Supervisor) snapshot() []byte {
 	if s.ending != nil {
 		frame.String(frameEnding, s.ending.how)
 		frame.Int(frameEndBy, s.ending.by)
+		frame.Int(frameStatus, int64(s.ending.status))
 	}
 	return frame.Payload()
 }

@@ -48,7 +48,7 @@ func (s *Supervisor) say(level Level, format string, args ...any) {
 // sayTransition writes one line for a transition. What failed is a warning.
 func (s *Supervisor) sayTransition(tr Transition) {
 	level := LevelInfo
-	if tr.To == "failed" {
+	if tr.To == "failed" && (s.opt.Main == nil || tr.Name != MainName) { // a command's status speaks for itself
 		level = LevelWarn
 	}
 	if level < s.opt.LogLevel {

@@ -18,6 +18,7 @@ type ending struct {
 	by     int64   // CLOCK_MONOTONIC: then all that is left is killed
 	scale  float64 // of every stop timeout, so that the longest chain fits
 	limit  int64   // of every stop timeout; 0: none
+	status int     // exit status of zinit when everything could be stopped
 	forced bool    // the bound has passed; SIGKILL was sent to all
 	over   bool    // the keeper was told
 }
@@ -50,16 +51,7 @@ func (s *Supervisor) Shutdown(how string, by Cause) error {
 			t.hasten()
 			return nil
 		}
-		bound := s.bound()
-		chain := s.longestChain()
-		e := &ending{how: how, since: t.mono, by: t.mono + int64(bound), scale: 1}
-		if room := int64(bound) * 8 / 10; chain > room {
-			e.scale = float64(room) / float64(chain)
-		}
-		s.ending = e
-		t.undoes = append(t.undoes, func() { s.ending = nil })
-		s.say(LevelInfo, "%s asked for: %s; stopping everything, at most %s", how, by, bound)
-		t.stopEverything()
+		t.end(how, 0, "asked for: "+by.String())
 		return nil
 	})
 }
@@ -138,7 +130,7 @@ func (s *Supervisor) fireEnding(now int64) {
 	if e.forced {
 		s.say(LevelError, "something could not be stopped; leaving it to the final sweep")
 		s.mu.Lock()
-		s.finish(3)
+		s.finish(statusStuck)
 		s.mu.Unlock()
 		return
 	}
@@ -171,7 +163,7 @@ func (s *Supervisor) fireEnding(now int64) {
 // lock is held.
 func (s *Supervisor) endIfStopped() {
 	if s.ending != nil && !s.ending.over && s.alive == 0 {
-		s.finish(0)
+		s.finish(s.ending.status)
 	}
 }
 

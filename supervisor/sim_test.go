@@ -36,7 +36,9 @@ type sim struct {
 
 	ignoresTerm map[string]bool // these live until SIGKILL
 	failsToRun  map[string]bool
-	ends        int // End messages
+	ends        int        // End messages
+	end         keeper.End // the last of them
+	change      func(*Options)
 }
 
 type proc struct {
@@ -95,19 +97,24 @@ func (f files) config(t *testing.T) *Config {
 }
 
 // newSim boots a supervisor on f.
-func newSim(t *testing.T, f files) *sim {
+func newSim(t *testing.T, f files) *sim { return newSimWith(t, f, func(*Options) {}) }
+
+// newSimWith is newSim with other options.
+func newSimWith(t *testing.T, f files, change func(*Options)) *sim {
 	t.Helper()
 	sm := &sim{t: t, now: 1e12, procs: map[string]*proc{}, acked: map[string]bool{}, pid: 100,
 		facts: map[string]*keeper.Child{}, held: map[string]int{},
-		ignoresTerm: map[string]bool{}, failsToRun: map[string]bool{}}
+		ignoresTerm: map[string]bool{}, failsToRun: map[string]bool{}, change: change}
 	sm.s = New(sm.options(), sm, quiet{})
 	sm.begin(f)
 	return sm
 }
 
 func (sm *sim) options() Options {
-	return Options{Mode: User, LogLevel: LevelError, Now: func() int64 { return sm.now },
+	o := Options{Mode: User, LogLevel: LevelError, Now: func() int64 { return sm.now },
 		Wall: func() int64 { return 1_700_000_000e9 + sm.now }, Jitter: func() float64 { return 0 }}
+	sm.change(&o)
+	return o
 }
 
 func (sm *sim) begin(f files) {
@@ -226,11 +233,11 @@ func (sm *sim) close() {
 		sm.Drop(name)
 	}
 }
-func (sm *sim) Cork()          {}
-func (sm *sim) Uncork()        {}
-func (sm *sim) Upgrade(int)    {}
-func (sm *sim) Ready()         {}
-func (sm *sim) End(keeper.End) { sm.ends++ }
+func (sm *sim) Cork()            {}
+func (sm *sim) Uncork()          {}
+func (sm *sim) Upgrade(int)      {}
+func (sm *sim) Ready()           {}
+func (sm *sim) End(e keeper.End) { sm.ends, sm.end = sm.ends+1, e }
 
 // die ends the latest run of a service.
 func (sm *sim) die(name string, code int, sig syscall.Signal) {

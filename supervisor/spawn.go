@@ -85,7 +85,7 @@ func (s *Supervisor) prepared(sv *service, run uint64, order keeper.Spawn, err e
 		case sv.rt.State == state.Stopping:
 			t.goneBy(sv)
 		case err != nil:
-			t.failed(sv, err.Error())
+			t.failed(sv, err.Error(), 0)
 		default:
 			if order.Cred != nil {
 				t.touch(sv)
@@ -125,6 +125,9 @@ func (s *Supervisor) fill(sp *spec.Spec, who account, fromFiles []string, run ui
 	o := keeper.Spawn{Tag: sp.Name, Run: run, Argv: sp.Exec.Argv, Env: env.list, Dir: sp.Dir, Umask: sp.Umask,
 		Cred: who.cred, AtExit: sp.StopSignal}
 	o.Paths = candidates(sp.Exec.Argv[0], env.get("PATH"))
+	if s.opt.Main != nil && s.opt.Main.TTY && sp.Name == MainName {
+		o.TTY = keeper.OwnTTY
+	}
 	for _, l := range sp.Limits {
 		o.Limits = append(o.Limits, limitOf(l))
 	}

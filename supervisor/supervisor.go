@@ -69,6 +69,9 @@ type Options struct {
 	Trust           bool          // a refusal of a file's owner or mode becomes a warning
 	Target          string        // at boot start only this and what it pulls in; "": everything with status start
 	ShutdownTimeout time.Duration // 0: 90 s, in a container 10 s
+	Main            *Command      // container: the main service that the command line gives; nil: none
+	Rescue          bool          // machine: before anything starts, a shell on the console
+	ExitWhenIdle    bool          // container: end when nothing runs, waits or is to be started again
 	LogLevel        Level         // which of zinit's own messages are kept
 	NotifyDir       string        // where the sockets of services with ready = "notify" are made
 	Socket          string        // user mode: told to services as ZINIT_SOCKET, by which a successor knows them
@@ -121,6 +124,7 @@ type Supervisor struct {
 	booted      int64  // when the boot began, CLOCK_MONOTONIC
 	specsHeld   uint64 // which "specs/N" holds the accepted definitions
 	ending      *ending
+	emergency   string // tag of the emergency that is open; "": none is
 	generation  uint64
 	probation   bool   // this server's binary has yet to prove itself
 	upgrade     string // why the keeper gave an upgrade up; "": it did not

@@ -48,6 +48,7 @@ func (s *Supervisor) decide(cause string, f func(t *turn) error) error {
 	err := f(t)
 	if err == nil {
 		t.settle()
+		t.conclude()
 		err = t.commit()
 	}
 	if err != nil {

@@ -30,18 +30,18 @@ type mount struct {
 	data                   string
 }
 
-const quiet = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+const harmless = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 
 // mounts in the order in which they stand on each other.
 var mounts = []mount{
-	{"proc", "/proc", "proc", quiet, ""},
-	{"sysfs", "/sys", "sysfs", quiet, ""},
+	{"proc", "/proc", "proc", harmless, ""},
+	{"sysfs", "/sys", "sysfs", harmless, ""},
 	{"devtmpfs", "/dev", "devtmpfs", unix.MS_NOSUID, "mode=0755"},
 	{"devpts", "/dev/pts", "devpts", unix.MS_NOSUID | unix.MS_NOEXEC, "mode=0620,gid=5,ptmxmode=0666"},
 	{"tmpfs", "/dev/shm", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV, "mode=1777"},
 	{"tmpfs", "/run", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV, "mode=0755"},
 	{"tmpfs", "/tmp", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV, "mode=1777"},
-	{"cgroup2", "/sys/fs/cgroup", "cgroup2", quiet, ""},
+	{"cgroup2", "/sys/fs/cgroup", "cgroup2", harmless, ""},
 }
 
 func (m mount) step() step { return step{"mount " + m.target, m.do} }
@@ -80,27 +80,39 @@ func (c console) boot() (serverFlags []string) {
 		step{"loopback up", loopbackUp},
 		step{"Ctrl-Alt-Del is a signal", func() error { return unix.Reboot(unix.LINUX_REBOOT_CMD_CAD_OFF) }},
 	)
-	var failed []string
-	for _, s := range steps {
-		if err := s.do(); err != nil {
-			failed = append(failed, s.name)
-			c.line(fmt.Sprintf("%s: %v", s.name, err))
-		}
+	outcomes := make([]error, len(steps))
+	for i, s := range steps { // told afterwards: only now there is a console, and the word quiet
+		outcomes[i] = s.do()
 	}
-	c.line(fmt.Sprintf("boot: %d of %d steps done", len(steps)-len(failed), len(steps)))
 	words, err := os.ReadFile("/proc/cmdline")
 	if err != nil {
 		c.line(fmt.Sprintf("cannot read the kernel's command line: %v", err))
 	}
-	return kernelWords(string(words))
+	quiet, serverFlags := kernelWords(string(words))
+	for i, s := range steps {
+		switch {
+		case outcomes[i] != nil:
+			c.line(fmt.Sprintf("boot: %s: %v", s.name, outcomes[i]))
+		case !quiet:
+			c.line(fmt.Sprintf("boot: %s: done", s.name))
+		}
+	}
+	return serverFlags
 }
 
 // kernelWords reads the words of the kernel's command line that concern zinit.
-// All others are ignored.
-func kernelWords(cmdline string) (serverFlags []string) {
+// All others are ignored, and so is what comes after --.
+func kernelWords(cmdline string) (quiet bool, serverFlags []string) {
 	for _, w := range strings.Fields(cmdline) {
 		key, value, _ := strings.Cut(w, "=")
 		switch {
+		case w == "--":
+			return quiet, serverFlags
+		case w == "quiet":
+			quiet = true
+			serverFlags = append(serverFlags, "--quiet")
+		case w == "single" || w == "zinit.rescue":
+			serverFlags = append(serverFlags, "--rescue")
 		case key == "zinit.target" && value != "":
 			serverFlags = append(serverFlags, "--target", value)
 		case key == "zinit.log" && value != "":
@@ -109,7 +121,7 @@ func kernelWords(cmdline string) (serverFlags []string) {
 			serverFlags = append(serverFlags, "--log-level", "debug")
 		}
 	}
-	return serverFlags
+	return quiet, serverFlags
 }
 
 // openConsole gives 0, 1 and 2 the console: in an initramfs the kernel may have

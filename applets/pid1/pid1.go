@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,12 +20,14 @@ import (
 	"zinit/supervisor/keeper"
 )
 
-const usage = `Usage: zinit init [--container|-c] [FLAGS]
+const usage = `Usage: zinit init [--container|-c] [FLAGS] [-- COMMAND ARGS...]
 
 Runs as process 1: of a machine (mounts, services, reboot), or of a container
 (services, an exit status). Which of the two is decided by the PID namespace.
+In a container COMMAND is run beside the services, and its end is the end.
 
   docker run --rm IMAGE          with the binary as the image's entrypoint
+  zinit init -c -- make test     not as process 1: behaves as in a container
   kernel command line            init=/sbin/init, or the binary as /init of an initramfs
 
 Flags:
@@ -34,6 +37,7 @@ Flags:
       --log-level LEVEL     debug, info, warn or error (ZINIT_LOG_LEVEL)
       --target NAME         start only NAME and what it pulls in
       --shutdown-timeout D  how long a shutdown may take (default 90s, in a container 10s)
+      --exit-when-idle      a container ends when nothing runs, waits or is to be started again
       --trust-config        a file's wrong owner or mode is a warning, not an error
 `
 
@@ -41,6 +45,8 @@ Flags:
 type options struct {
 	container bool
 	pass      []string // flags for the server
+	levelled  bool     // --log-level is among them
+	command   []string // what is given after --
 }
 
 // Main is the init applet. On a machine it never returns.
@@ -56,19 +62,23 @@ func Main(args []string, std applets.Streams) int {
 		return 2
 	}
 	c := console{out: std.Err}
+	keep := keeper.Options{Caught: caught, Signals: server.Signals(mode), Log: c.line}
 	if mode == supervisor.Machine {
 		o.pass = append(o.pass, c.boot()...)
+		keep.Emergency = func(run uint64) keeper.Spawn {
+			return supervisor.EmergencyRun("keeper", run, "no server can be started; the services that run go on")
+		}
 	} else {
 		makeRun()
+		if len(o.command) > 0 {
+			o.runs()
+			keep.Signals, keep.Forward = server.CommandSignals(), supervisor.MainName
+		}
 	}
-	end, err := keeper.Keep(keeper.Options{
-		Caught: caught,
-		Server: func(uint64) keeper.ServerCmd {
-			return server.Command(append([]string{"--mode", string(mode)}, o.pass...))
-		},
-		Signals: server.Signals(mode),
-		Log:     c.line,
-	})
+	keep.Server = func(uint64) keeper.ServerCmd {
+		return server.Command(append([]string{"--mode", string(mode)}, o.pass...))
+	}
+	end, err := keeper.Keep(keep)
 	if err != nil {
 		c.line(err.Error())
 		end.Status = 1
@@ -86,9 +96,11 @@ func parse(args []string, std applets.Streams) (o *options, status int) {
 	fs.Usage = func() {}
 	fs.BoolVar(&o.container, "c", false, "")
 	fs.BoolVar(&o.container, "container", false, "")
-	values := []string{"config-dir", "socket", "log-level", "target"}
-	for _, name := range values {
-		fs.Func(name, "", func(v string) error { o.pass = append(o.pass, "--"+name, v); return nil })
+	for _, name := range []string{"config-dir", "socket", "log-level", "target"} {
+		fs.Func(name, "", func(v string) error {
+			o.pass, o.levelled = append(o.pass, "--"+name, v), o.levelled || name == "log-level"
+			return nil
+		})
 	}
 	fs.Func("shutdown-timeout", "", func(v string) error {
 		if d, err := time.ParseDuration(v); err != nil || d < 0 {
@@ -97,21 +109,46 @@ func parse(args []string, std applets.Streams) (o *options, status int) {
 		o.pass = append(o.pass, "--shutdown-timeout", v)
 		return nil
 	})
-	fs.BoolFunc("trust-config", "", func(string) error { o.pass = append(o.pass, "--trust-config"); return nil })
-	err := fs.Parse(args[1:])
+	for _, name := range []string{"trust-config", "exit-when-idle"} {
+		fs.BoolFunc(name, "", func(string) error { o.pass = append(o.pass, "--"+name); return nil })
+	}
+	own := args[1:]
+	if i := slices.Index(own, "--"); i >= 0 {
+		own, o.command = own[:i], own[i+1:]
+	}
+	err := fs.Parse(own)
+	if err == nil && fs.NArg() > 0 {
+		err = fmt.Errorf("unexpected argument %q; a command comes after --", fs.Arg(0))
+	}
 	switch {
+	case err == nil:
+		return o, 0
+	case os.Getpid() == 1 && isMachine():
+		return o, 0 // the kernel hands unknown words of its command line to init, and it comes up whatever they are
 	case err == flag.ErrHelp:
 		fmt.Fprint(std.Out, usage)
 		return nil, 0
-	case err == nil && (fs.NArg() == 0 || os.Getpid() == 1):
-		return o, 0 // the kernel hands unknown words of its command line to init
-	case err == nil:
-		err = fmt.Errorf("unexpected argument %q", fs.Arg(0))
-	case os.Getpid() == 1 && isMachine():
-		return &options{}, 0 // a machine comes up, whatever it was told
 	}
 	fmt.Fprintf(std.Err, "zinit init: %v\n  see: zinit init --help\n", err)
 	return nil, 2
+}
+
+// runs prepares for a command: it works where zinit was started, and has the
+// terminal, if there is one. zinit itself speaks only of trouble then, unless
+// it was told otherwise.
+func (o *options) runs() {
+	dir, err := os.Getwd()
+	if err != nil {
+		dir = "/"
+	}
+	if !o.levelled && os.Getenv("ZINIT_LOG_LEVEL") == "" {
+		o.pass = append(o.pass, "--log-level", "warn")
+	}
+	o.pass = append(o.pass, "--main-dir", dir)
+	if keeper.GiveUpTerminal() {
+		o.pass = append(o.pass, "--main-tty")
+	}
+	o.pass = append(append(o.pass, "--"), o.command...)
 }
 
 // modeOf decides machine or container. Only the PID namespace counts: marker

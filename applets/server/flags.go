@@ -23,6 +23,9 @@ type flags struct {
 	trust               bool
 	readyFD             int
 	endLeftovers        bool
+	exitWhenIdle        bool
+	rescue, quiet       bool                // words of the kernel's command line
+	main                *supervisor.Command // of zinit init -- CMD; nil: none
 	mode                supervisor.Mode
 	keeperFD            int // 0: a person called
 	level               supervisor.Level
@@ -64,14 +67,22 @@ func parse(args []string, std applets.Streams) (f *flags, status int) {
 	fs.BoolVar(&f.trust, "trust-config", false, "")
 	fs.IntVar(&f.readyFD, "ready-fd", 0, "")
 	fs.BoolVar(&f.endLeftovers, "end-leftovers", false, "")
+	fs.BoolVar(&f.rescue, "rescue", false, "")
+	fs.BoolVar(&f.quiet, "quiet", false, "")
+	fs.BoolVar(&f.exitWhenIdle, "exit-when-idle", false, "")
 	fs.IntVar(&f.keeperFD, "keeper-fd", 0, "")
+	mainDir := fs.String("main-dir", "", "")
+	mainTTY := fs.Bool("main-tty", false, "")
 	fs.StringVar((*string)(&f.mode), "mode", string(supervisor.User), "")
 	pid1Mode := fs.Bool("pid1-mode", false, "")
 	err := fs.Parse(args[1:])
 	if env := os.Getenv("ZINIT_SOCKET"); env != "" && len(f.sockets) == 0 {
 		f.sockets = []string{env}
 	}
-	if err == nil && fs.NArg() > 0 {
+	if *mainDir != "" && f.keeperFD > 0 {
+		f.main = &supervisor.Command{Argv: fs.Args(), Dir: *mainDir, TTY: *mainTTY}
+	}
+	if err == nil && fs.NArg() > 0 && f.main == nil {
 		err = fmt.Errorf("unexpected argument %q", fs.Arg(0))
 	}
 	if err == nil {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"net"
@@ -38,9 +39,9 @@ func serve(f *flags, std applets.Streams) int {
 		return 1
 	}
 	if err := run(f, client, welcome); err != nil {
-		fmt.Fprintf(std.Err, "zinit server: %v\n", err)
 		client.End(keeper.End{How: keeper.Stop, Status: 1})
-		time.Sleep(takeOverBy) // the keeper ends this process before
+		fmt.Fprintf(std.Out, "zinit: %v\n", err) // stderr is for a successor, and there is none
+		time.Sleep(takeOverBy)                   // the keeper ends this process before
 	}
 	return 0
 }
@@ -99,17 +100,34 @@ func (f *flags) options(p paths) supervisor.Options {
 		notify = p.sockets[0] + ".notify"
 	}
 	return supervisor.Options{Mode: f.mode, Socket: socket, NotifyDir: notify, Version: applets.Version, Roots: p.roots, Trust: f.trust, Target: f.target,
-		ShutdownTimeout: f.shutdownTimeout, LogLevel: f.level, Environ: supervisor.BaseEnviron(f.mode, os.Environ())}
+		ShutdownTimeout: f.shutdownTimeout, Main: f.main, Rescue: f.rescue, ExitWhenIdle: f.exitWhenIdle, LogLevel: f.level, Environ: supervisor.BaseEnviron(f.mode, os.Environ())}
 }
 
 // console copies to standard output what belongs there: in a container
-// everything, elsewhere zinit's own messages.
+// everything, the command's own output as it is; elsewhere zinit's own messages.
 func (f *flags) console(pump *logs.Pump) {
 	o := logs.ConsoleOptions{}
+	if f.main != nil {
+		o.Bare = supervisor.MainName
+	}
 	if f.mode != supervisor.Container {
 		o.Only = func(service string) bool { return service == supervisor.OwnLog }
 	}
+	if f.quiet {
+		o.Format = onlyTrouble
+	}
 	pump.Console(1, o)
+}
+
+// onlyTrouble is the format of a quiet console: warnings, errors and what
+// failed.
+func onlyTrouble(dst []byte, l *logs.Line) []byte {
+	for _, prefix := range []string{"warning: ", "error: ", "[X] "} {
+		if bytes.HasPrefix(l.Text, []byte(prefix)) {
+			return append(logs.AppendVisible(append(dst, "zinit: "...), l.Text), '\n')
+		}
+	}
+	return dst
 }
 
 // rpcOptions let in whom SPEC lets in, and tell trouble in zinit's own log.

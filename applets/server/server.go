@@ -102,7 +102,6 @@ func Signals(mode supervisor.Mode) map[syscall.Signal]keeper.Asking {
 		m[unix.SIGTERM], m[unix.SIGPWR], m[unix.SIGUSR2] = keeper.PowerOff, keeper.PowerOff, keeper.PowerOff
 		m[unix.SIGINT] = keeper.Reboot
 	case supervisor.Container:
-		const rtmin3 = syscall.Signal(37) // systemd's "halt", which podman and nspawn send
 		for _, s := range []syscall.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGQUIT, unix.SIGPWR, rtmin3} {
 			m[s] = keeper.Stop
 		}
@@ -110,6 +109,15 @@ func Signals(mode supervisor.Mode) map[syscall.Signal]keeper.Asking {
 		m[unix.SIGTERM], m[unix.SIGINT], m[unix.SIGQUIT] = keeper.Stop, keeper.Stop, keeper.Stop
 	}
 	return m
+}
+
+// rtmin3 is systemd's "halt", which podman and nspawn send.
+const rtmin3 = syscall.Signal(37)
+
+// CommandSignals says the same where a command was given: few end zinit, all
+// others are the command's.
+func CommandSignals() map[syscall.Signal]keeper.Asking {
+	return map[syscall.Signal]keeper.Asking{unix.SIGTERM: keeper.Stop, unix.SIGINT: keeper.Stop, unix.SIGPWR: keeper.Stop, rtmin3: keeper.Stop}
 }
 
 // takeOverBy is how long a server waits for its keeper's welcome.

@@ -105,11 +105,12 @@ func (a *asks) ending() Asking {
 func (k *keeper) hearOnce() {
 	sig, _ := (<-k.opt.Caught).(syscall.Signal)
 	what, known := k.opt.Signals[sig]
-	if !known || what < Stop || what > Restart {
-		return
-	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if !known || what < Stop || what > Restart {
+		k.forward(sig)
+		return
+	}
 	if what == Restart { // needs nobody's consent
 		k.restart()
 		return
@@ -120,4 +121,30 @@ func (k *keeper) hearOnce() {
 		k.hurryUp()
 		k.expectServer()
 	}
+}
+
+// forward passes a signal on to the main process of the run that gets those
+// that say nothing to us, whether or not a server is there. SIGPIPE is not
+// passed on: it comes of our own writes. Lock held.
+func (k *keeper) forward(sig syscall.Signal) {
+	if k.opt.Forward == "" || sig == 0 || sig == syscall.SIGPIPE {
+		return
+	}
+	for _, e := range k.children.byPid {
+		if e.key.tag == k.opt.Forward && e.execed && !e.dead {
+			_ = send(e.pid, sig)
+		}
+	}
+}
+
+// GiveUpTerminal parts this process from its controlling terminal, which a run
+// with OwnTTY can then have. The hang-up that comes of it reaches nobody else
+// when it is called before anything is started. It reports whether descriptor
+// 0 is a terminal at all.
+func GiveUpTerminal() bool {
+	if _, err := unix.IoctlGetTermios(0, unix.TCGETS); err != nil {
+		return false
+	}
+	_ = unix.IoctlSetInt(0, unix.TIOCNOTTY, 0)
+	return true
 }

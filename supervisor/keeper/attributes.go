@@ -83,7 +83,11 @@ func (j *job) openCgroup() (fd int, errno syscall.Errno) {
 // and then waits as usual. Another session that has it loses it, if we may do
 // that: what the file says holds, as with every init. Source: ioctl_tty(2).
 func (j *job) terminal(s *slot) {
-	if j.spawn.TTY == "" {
+	switch j.spawn.TTY {
+	case "":
+		return
+	case OwnTTY: // it is in place
+		s.add(stepTTY, may, unix.SYS_IOCTL, 0, unix.TIOCSCTTY, 0)
 		return
 	}
 	fd := j.spare()

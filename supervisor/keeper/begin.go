@@ -112,6 +112,9 @@ func (k *keeper) begin(key runKey, s *Spawn, slot *slot) syscall.Errno {
 	if s.TTY != "" {
 		j.stdio[1], j.stdio[2] = k.null, k.null // until the terminal is open
 	}
+	if s.TTY == OwnTTY {
+		j.stdio = [3]int{}
+	}
 	if s.ReadyFD > 0 {
 		j.extra = p.write[2]
 	}

@@ -32,6 +32,14 @@ type Options struct {
 	// nothing.
 	Signals map[syscall.Signal]Asking
 
+	// Forward is the tag of the run that every signal to the keeper goes to
+	// which is not in Signals, as long as its program runs. "": to nobody.
+	Forward string
+
+	// Emergency returns what is run, as a helper, when no server can be started.
+	// The number is for its run: it is another each time. nil: nothing is run.
+	Emergency func(run uint64) Spawn
+
 	// Caught is what CatchSignals returned; nil: Keep calls it.
 	Caught <-chan os.Signal
 

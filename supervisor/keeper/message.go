@@ -48,7 +48,8 @@ type Spawn struct {
 	Caps        *uint64  // bit n is capability n: all that is kept; nil: what the keeper and Cred leave
 
 	// TTY is a terminal that becomes stdin, stdout, stderr and controlling
-	// terminal. There are no pipes for output then. "": none.
+	// terminal. There are no pipes for output then. "": none; OwnTTY: the one
+	// that is the keeper's descriptor 0.
 	TTY string
 
 	// Cgroup is the directory of an existing cgroup of version 2 that the run
@@ -59,6 +60,10 @@ type Spawn struct {
 	// and before it is reaped. 0: nothing.
 	AtExit syscall.Signal
 }
+
+// OwnTTY as Spawn.TTY is the keeper's own terminal. It becomes the run's
+// controlling one if no other session has it: see GiveUpTerminal.
+const OwnTTY = "-"
 
 // Cred is who a run is. Groups replaces the supplementary groups, also when
 // it is empty.

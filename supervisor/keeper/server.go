@@ -50,7 +50,9 @@ func (k *keeper) serveOnce() {
 		k.serve(c)
 		k.bury(c)
 	}
-	k.pause(k.judge(c, err))
+	pause := k.judge(c, err)
+	k.cryForHelp()
+	k.pause(pause)
 }
 
 // startServer makes the pair and the process, and puts c in place of the

@@ -15,6 +15,9 @@ type ConsoleOptions struct {
 	// Only chooses services; nil means all. It is called with locks held and
 	// must not wait.
 	Only func(service string) bool
+	// Bare is a service whose lines are shown without its name, in the default
+	// format; "": none.
+	Bare string
 	// Format appends one line with its newline to dst; nil means
 	// "name | line". Text is as the service wrote it.
 	Format func(dst []byte, l *Line) []byte
@@ -44,9 +47,9 @@ func (p *Pump) Console(fd int, o ConsoleOptions) *Console {
 		o.Only = func(string) bool { return true }
 	}
 	if o.Format == nil {
-		o.Format = plainFormat
+		o.Format = plainFormat(o.Bare)
 		if _, err := unix.IoctlGetTermios(fd, unix.TCGETS); err == nil {
-			o.Format = terminalFormat
+			o.Format = terminalFormat(o.Bare)
 		}
 	}
 	c := &Console{p: p, fd: fd, format: o.Format, done: make(chan struct{}), chase: p.chase(o.Only)}
@@ -142,16 +145,24 @@ func savedCursor(s *store) (seq uint64) {
 	return seq
 }
 
-func plainFormat(dst []byte, l *Line) []byte {
-	dst = appendGap(dst, l)
-	dst = append(append(dst, l.Service...), " | "...)
-	return append(append(dst, l.Text...), '\n')
+func plainFormat(bare string) func([]byte, *Line) []byte {
+	return func(dst []byte, l *Line) []byte {
+		dst = appendGap(dst, l)
+		if l.Service != bare {
+			dst = append(append(dst, l.Service...), " | "...)
+		}
+		return append(append(dst, l.Text...), '\n')
+	}
 }
 
-func terminalFormat(dst []byte, l *Line) []byte {
-	dst = appendGap(dst, l)
-	dst = append(AppendVisible(dst, []byte(l.Service)), " | "...)
-	return append(AppendVisible(dst, l.Text), '\n')
+func terminalFormat(bare string) func([]byte, *Line) []byte {
+	return func(dst []byte, l *Line) []byte {
+		dst = appendGap(dst, l)
+		if l.Service != bare {
+			dst = append(AppendVisible(dst, []byte(l.Service)), " | "...)
+		}
+		return append(AppendVisible(dst, l.Text), '\n')
+	}
 }
 
 // appendGap says what is missing before a line.

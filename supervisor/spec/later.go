@@ -8,8 +8,6 @@ var later = [...]struct {
 	path  string // of a key, a table, or a value as key=value
 	value string // its default, where that is not false, 0, "" or []
 }{
-	{"service.main", ""},
-	{"service.critical", ""},
 	{"service.nice", ""},
 	{"service.ionice", ""},
 	{"service.oom_score_adj", ""},
@@ -21,7 +19,6 @@ var later = [...]struct {
 	{"service.ports", ""},
 	{"service.process_filters", ""},
 	{"service.kill_others", ""},
-	{"target.critical", ""},
 	{"resources", ""},
 	{"logging.file", ""},
 	{"logging.file_max_bytes", "10MiB"},

@@ -11,7 +11,7 @@ const (
 	StopTimedOut
 	HealthCheckFailed
 	DependencyFailed  // Failure.Text is the dependency's name
-	SpawnError        // Failure.Text says what
+	SpawnError        // Failure.Text says what, Failure.Code is the errno of execve(2), 0: it did not come to that
 	MissingDependency // Failure.Text is the name
 	Cycle             // Failure.Text is the path
 	Lost              // its process was not found after a crash of the server
