@@ -109,10 +109,6 @@ func (t *turn) execed(sv *service) {
 	}
 }
 
-func (s *Supervisor) onFailed(ev keeper.Event) {
-	s.onRun(ev, "cannot be started", func(t *turn, sv *service) { t.failed(sv, s.spawnText(sv.cur, ev.Step, ev.Errno)) })
-}
-
 // failed is a run that could not be started.
 func (t *turn) failed(sv *service, text string) {
 	sv.preparing = false

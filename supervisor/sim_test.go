@@ -107,7 +107,8 @@ func newSim(t *testing.T, f files) *sim {
 
 func (sm *sim) options() Options {
 	return Options{Mode: User, LogLevel: LevelError, Now: func() int64 { return sm.now },
-		Wall: func() int64 { return 1_700_000_000e9 + sm.now }, Jitter: func() float64 { return 0 }}
+		Wall: func() int64 { return 1_700_000_000e9 + sm.now }, Jitter: func() float64 { return 0 },
+		Aside: func(f func()) { f() }}
 }
 
 func (sm *sim) begin(f files) {
@@ -294,7 +295,10 @@ func (sm *sim) crash() {
 
 // run tells everything that has happened, until nothing is left to be told.
 func (sm *sim) run() {
-	for len(sm.queue) > 0 {
+	for sm.calls() || len(sm.queue) > 0 {
+		if len(sm.queue) == 0 {
+			continue
+		}
 		ev := sm.queue[0]
 		sm.queue = sm.queue[1:]
 		if ev.Kind == keeper.Held {
@@ -306,6 +310,20 @@ func (sm *sim) run() {
 		}
 		sm.s.take(news{event: ev})
 		sm.check()
+	}
+}
+
+// calls runs what was put off for the loop.
+func (sm *sim) calls() (any bool) {
+	for {
+		select {
+		case n := <-sm.s.news:
+			any = true
+			sm.s.take(n)
+			sm.check()
+		default:
+			return any
+		}
 	}
 }
 

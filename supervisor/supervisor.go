@@ -76,6 +76,7 @@ type Options struct {
 	Now             func() int64  // CLOCK_MONOTONIC nanoseconds
 	Wall            func() int64  // Unix nanoseconds
 	Jitter          func() float64
+	Aside           func(f func()) // runs what may wait for a disk; nil: a goroutine
 }
 
 // Supervisor decides about services. Its methods are safe for many callers.
