@@ -59,7 +59,9 @@ func choose(args []string, pid int) (applets.Func, []string) {
 }
 
 func execSteps(args []string, std applets.Streams) int {
-	status := keeper.ExecSteps(args)
-	fmt.Fprintln(std.Err, "exec-steps is for zinit itself; see zinit help")
-	return status
+	if len(args) < 2 {
+		fmt.Fprintln(std.Err, "exec-steps is for zinit itself; see zinit help")
+		return 2
+	}
+	return keeper.ExecSteps(args)
 }

@@ -39,6 +39,15 @@ type ServiceDefinition struct {
 	Groups         []string          `json:"groups"`
 	Ready          string            `json:"ready"`
 	Description    string            `json:"description"`
+
+	Nice            int       `json:"nice"`
+	IONice          string    `json:"ionice"`        // "": as nice says
+	OOMScoreAdj     *int      `json:"oom_score_adj"` // null: zinit's own
+	CPUs            string    `json:"cpus"`          // "": all
+	NoNewPrivileges bool      `json:"no_new_privileges"`
+	Capabilities    *[]string `json:"capabilities"` // all that are kept; null: every one
+	Chroot          string    `json:"chroot"`
+	TTY             string    `json:"tty"`
 }
 
 // DependenciesDefinition is the table [dependencies].
@@ -102,6 +111,7 @@ func serviceOf(sp *spec.Spec) *ServiceDefinition {
 	if sp.Dir != "" {
 		d.Dir = &sp.Dir
 	}
+	d.attributes(sp)
 	for _, v := range sp.Env {
 		key, value, _ := strings.Cut(v, "=")
 		d.Env[key] = value

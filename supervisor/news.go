@@ -115,14 +115,6 @@ func (t *turn) execed(sv *service) {
 	}
 }
 
-func (s *Supervisor) onFailed(ev keeper.Event) {
-	errno := ev.Errno
-	if ev.Step != "exec" {
-		errno = 0
-	}
-	s.onRun(ev, "cannot be started", func(t *turn, sv *service) { t.failed(sv, s.spawnText(sv.cur, ev.Step, ev.Errno), errno) })
-}
-
 // failed is a run that could not be started; errno is what execve(2) said, 0
 // when it did not come to that.
 func (t *turn) failed(sv *service, text string, errno unix.Errno) {

@@ -112,7 +112,8 @@ func newSimWith(t *testing.T, f files, change func(*Options)) *sim {
 
 func (sm *sim) options() Options {
 	o := Options{Mode: User, LogLevel: LevelError, Now: func() int64 { return sm.now },
-		Wall: func() int64 { return 1_700_000_000e9 + sm.now }, Jitter: func() float64 { return 0 }}
+		Wall: func() int64 { return 1_700_000_000e9 + sm.now }, Jitter: func() float64 { return 0 },
+		Aside: func(f func()) { f() }}
 	sm.change(&o)
 	return o
 }
@@ -301,7 +302,10 @@ func (sm *sim) crash() {
 
 // run tells everything that has happened, until nothing is left to be told.
 func (sm *sim) run() {
-	for len(sm.queue) > 0 {
+	for sm.calls() || len(sm.queue) > 0 {
+		if len(sm.queue) == 0 {
+			continue
+		}
 		ev := sm.queue[0]
 		sm.queue = sm.queue[1:]
 		if ev.Kind == keeper.Held {
@@ -313,6 +317,20 @@ func (sm *sim) run() {
 		}
 		sm.s.take(news{event: ev})
 		sm.check()
+	}
+}
+
+// calls runs what was put off for the loop.
+func (sm *sim) calls() (any bool) {
+	for {
+		select {
+		case n := <-sm.s.news:
+			any = true
+			sm.s.take(n)
+			sm.check()
+		default:
+			return any
+		}
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -40,11 +39,11 @@ func (s *Supervisor) spawn(sv *service, run uint64) {
 		return
 	}
 	sv.preparing = true
-	go func() {
+	s.aside(func() {
 		order, err := s.prepare(sp, run)
 		order.Env = append(order.Env, more...)
 		s.later(func() { s.prepared(sv, run, order, err) })
-	}()
+	})
 }
 
 // needsFiles reports whether files must be read before a run of sp.
@@ -134,6 +133,7 @@ func (s *Supervisor) fill(sp *spec.Spec, who account, fromFiles []string, run ui
 	if sp.Ready.Kind == spec.FD {
 		o.ReadyFD = sp.Ready.FD
 	}
+	attributes(&o, sp)
 	return o
 }
 
@@ -220,31 +220,4 @@ func BaseEnviron(mode Mode, own []string) []string {
 		base.add(v)
 	}
 	return base.list
-}
-
-// spawnText says why a run could not be started, and what to look at.
-func (s *Supervisor) spawnText(sp *spec.Spec, step string, errno syscall.Errno) string {
-	program := sp.Exec.Argv[0]
-	switch step {
-	case "exec":
-		text := fmt.Sprintf("cannot run %q: %v", program, errno)
-		switch {
-		case errno == unix.ENOENT && !strings.Contains(program, "/"):
-			return text + "; it is in no directory of the service's PATH: " + s.searched(sp)
-		case errno == unix.ENOENT:
-			return text + "; there is no such file, or its interpreter is missing"
-		case errno == unix.EACCES:
-			return text + "; it is not executable, or lies on a noexec mount"
-		case errno == unix.ENOEXEC:
-			return text + "; it is no program for this machine, and has no #! line"
-		}
-		return text
-	case "chdir":
-		return fmt.Sprintf("cannot enter dir %q: %v", sp.Dir, errno)
-	case "chroot":
-		return fmt.Sprintf("cannot chroot: %v", errno)
-	case "setuid", "setgid", "setgroups":
-		return fmt.Sprintf("cannot become user %q, group %q: %s: %v", sp.User, sp.Group, step, errno)
-	}
-	return fmt.Sprintf("cannot start: %s: %v", step, errno)
 }

@@ -80,6 +80,7 @@ type Options struct {
 	Wall            func() int64  // Unix nanoseconds
 	Jitter          func() float64
 	After           func(time.Duration, func()) // calls once the time has passed, from a goroutine of its own
+	Aside           func(f func())              // runs what may wait for a disk; nil: a goroutine
 }
 
 // Supervisor decides about services. Its methods are safe for many callers.

@@ -81,7 +81,7 @@ func (k *keeper) readReport(e *entry) {
 }
 
 // ExecSteps is the exec-steps applet. It returns only when a step has failed.
-// It is nothing to be called by hand.
+// args begin with its name. It is nothing to be called by hand.
 func ExecSteps(args []string) int {
 	runtime.LockOSThread()
 	report := reportFD
@@ -101,7 +101,7 @@ func execSteps(args []string, report *int) (step string, errno syscall.Errno) {
 	n, err := unix.Pread(stepsFD, text, 0)
 	d := decoder{b: text[:max(n, 0)]}
 	s := d.spawn()
-	if err != nil || d.bad || len(args) < 3 {
+	if err != nil || d.bad || len(args) < 2 {
 		return stepMessage, syscall.EINVAL
 	}
 	for *report == reportFD || *report == s.ReadyFD {
@@ -110,13 +110,13 @@ func execSteps(args []string, report *int) (step string, errno syscall.Errno) {
 			return stepFiles, errnoOf(err)
 		}
 	}
-	hard, _ := strconv.ParseUint(args[2], 10, 64)
+	hard, _ := strconv.ParseUint(args[1], 10, 64)
 	j := job{spawn: &s, stdio: [3]int{0, 1, 2}, extra: -1, exe: -1, keep: *report, nofileHard: hard,
 		oom: ownOOMScore(), apart: true}
 	if s.ReadyFD > 0 {
 		j.extra = extraFD
 	}
-	if len(args) > 3 {
+	if len(args) > 2 {
 		j.exe = exeFD
 	}
 	arena, err := newArena()

@@ -11,7 +11,7 @@ import (
 // become a keeper by what it inherits.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "exec-steps" {
-		os.Exit(ExecSteps(os.Args))
+		os.Exit(ExecSteps(os.Args[1:]))
 	}
 	switch os.Args[0] {
 	case "keeper":

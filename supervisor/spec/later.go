@@ -8,14 +8,6 @@ var later = [...]struct {
 	path  string // of a key, a table, or a value as key=value
 	value string // its default, where that is not false, 0, "" or []
 }{
-	{"service.nice", ""},
-	{"service.ionice", ""},
-	{"service.oom_score_adj", ""},
-	{"service.cpus", ""},
-	{"service.no_new_privileges", ""},
-	{"service.capabilities", "every capability"},
-	{"service.chroot", ""},
-	{"service.tty", ""},
 	{"service.ports", ""},
 	{"service.process_filters", ""},
 	{"service.kill_others", ""},

@@ -1,0 +1,194 @@
+package supervisor
+
+import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"zinit/supervisor/spec"
+)
+
+// execve(2) has one errno for many faults: ENOENT is an absent file, an absent
+// interpreter, a link to nowhere. execText looks at the file to tell them
+// apart, and names what is to be looked at. path is the service's PATH.
+func execText(sp *spec.Spec, path string, errno syscall.Errno) string {
+	name := sp.Exec.Argv[0]
+	say := func(format string, args ...any) string {
+		return fmt.Sprintf("cannot run %q: %v; ", name, errno) + fmt.Sprintf(format, args...)
+	}
+	switch errno {
+	case unix.E2BIG:
+		return say("arguments and environment are too large; the command and env of its file are %s", size(argumentBytes(sp)))
+	case unix.ENOMEM:
+		return say("there is no memory for it")
+	}
+	file := found(sp, name, path)
+	if file == "" && !strings.Contains(name, "/") {
+		return say("it is in no directory of the service's PATH: %s", path)
+	}
+	if file == "" {
+		file = place(sp, name)
+	}
+	if why := fault(file, true); why != "" {
+		return say("%s", why)
+	}
+	switch errno {
+	case unix.EACCES, unix.EPERM:
+		return say("%s can be executed, but not by user %s, or a directory above it is closed to that user", file, userText(sp))
+	case unix.ENOENT:
+		return say("it was not there, and now is")
+	}
+	return say("look at %s", file)
+}
+
+// place is where a command is from outside, should it have a root of its own.
+func place(sp *spec.Spec, name string) string {
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(sp.Dir, name)
+	}
+	return filepath.Join("/", sp.Chroot, name)
+}
+
+// found is the file that the errno is about: the command itself, or the first
+// of its name in PATH that is there.
+func found(sp *spec.Spec, name, path string) string {
+	if strings.Contains(name, "/") {
+		return place(sp, name)
+	}
+	for _, c := range candidates(name, path) {
+		if _, err := os.Lstat(place(sp, c)); err == nil {
+			return place(sp, c)
+		}
+	}
+	return ""
+}
+
+// fault says what is wrong with a file that cannot be executed; "" when nothing
+// is to be seen. top is false for an interpreter, of which there is no other.
+func fault(file string, top bool) string {
+	if why := wayTo(file); why != "" {
+		return why
+	}
+	st, err := os.Stat(file)
+	switch {
+	case errors.Is(err, unix.ELOOP):
+		return file + " is a symbolic link that leads in a circle"
+	case errors.Is(err, fs.ErrNotExist):
+		if to, err := os.Readlink(file); err == nil {
+			return fmt.Sprintf("%s is a symbolic link to %s, which does not exist", file, to)
+		}
+		return fmt.Sprintf("there is no file %s", file)
+	case err != nil:
+		return err.Error()
+	case st.IsDir():
+		return file + " is a directory"
+	case !st.Mode().IsRegular():
+		return file + " is no file"
+	case st.Mode()&0o111 == 0:
+		return fmt.Sprintf("%s is not executable (mode %04o): chmod +x %s", file, st.Mode().Perm(), file)
+	case noexec(file):
+		return fmt.Sprintf("%s lies on a file system that is mounted noexec", file)
+	}
+	return content(file, st.Size(), top)
+}
+
+// wayTo says which directory on the way to a file is missing or is none.
+func wayTo(file string) string {
+	for dir := filepath.Dir(file); dir != "/" && dir != "."; dir = filepath.Dir(dir) {
+		st, err := os.Stat(dir)
+		above, _ := os.Stat(filepath.Dir(dir))
+		switch {
+		case err == nil && !st.IsDir():
+			return fmt.Sprintf("%s, on the way to %s, is no directory", dir, file)
+		case errors.Is(err, fs.ErrNotExist) && above != nil && above.IsDir():
+			return fmt.Sprintf("there is no directory %s", dir)
+		case errors.Is(err, unix.ELOOP):
+			return fmt.Sprintf("%s, on the way to %s, is a symbolic link that leads in a circle", dir, file)
+		}
+	}
+	return ""
+}
+
+func noexec(file string) bool {
+	var st unix.Statfs_t
+	return unix.Statfs(file, &st) == nil && st.Flags&unix.ST_NOEXEC != 0
+}
+
+// content says what is wrong with what stands in a program.
+func content(file string, size int64, top bool) string {
+	f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	head := make([]byte, 256)
+	n, _ := f.ReadAt(head, 0)
+	head = head[:n]
+	switch {
+	case size == 0:
+		return file + " is empty"
+	case bytes.HasPrefix(head, []byte("#!")):
+		line, _, _ := bytes.Cut(head[2:], []byte("\n"))
+		words := strings.Fields(string(line))
+		if len(words) == 0 {
+			return fmt.Sprintf("%s names no interpreter after #!", file)
+		}
+		if strings.HasSuffix(string(line), "\r") {
+			return fmt.Sprintf("the interpreter of %s is named %q: its lines end in CR LF, as on Windows", file, words[0]+"\r")
+		}
+		return interpreter(file, words[0], top)
+	case bytes.HasPrefix(head, []byte(elf.ELFMAG)):
+		return elfFault(file, f, head, top)
+	}
+	return fmt.Sprintf("%s is no program, and has no #! line", file)
+}
+
+// interpreter says what is wrong with the interpreter of a file.
+func interpreter(file, name string, top bool) string {
+	if !top {
+		return ""
+	}
+	if why := fault(name, false); why != "" {
+		return fmt.Sprintf("the interpreter of %s: %s", file, why)
+	}
+	return ""
+}
+
+// elfFault judges a program by its header. Source: elf(5).
+func elfFault(file string, f *os.File, head []byte, top bool) string {
+	if len(head) < 64 {
+		return file + " is a damaged program"
+	}
+	machine, want := elf.Machine(binary.LittleEndian.Uint16(head[18:])), machines[runtime.GOARCH]
+	switch {
+	case machine == elf.EM_386 && want == elf.EM_X86_64:
+		return "" // may run, may not
+	case machine != want:
+		return fmt.Sprintf("%s is a program for another machine (%v)", file, machine)
+	}
+	begin, each := binary.LittleEndian.Uint64(head[32:]), binary.LittleEndian.Uint16(head[54:])
+	for i := range binary.LittleEndian.Uint16(head[56:]) {
+		var ph [56]byte
+		if _, err := f.ReadAt(ph[:], int64(begin)+int64(i)*int64(each)); err != nil {
+			return file + " is a damaged program"
+		}
+		if elf.ProgType(binary.LittleEndian.Uint32(ph[:])) != elf.PT_INTERP {
+			continue
+		}
+		name := make([]byte, min(binary.LittleEndian.Uint64(ph[32:]), unix.PathMax))
+		n, _ := f.ReadAt(name, int64(binary.LittleEndian.Uint64(ph[8:])))
+		name, _, _ = bytes.Cut(name[:n], []byte{0})
+		return interpreter(file, string(name), top)
+	}
+	return ""
+}

@@ -1,0 +1,92 @@
+package supervisor
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"zinit/supervisor/spec"
+)
+
+// write makes a file below a directory of the test's.
+func write(t *testing.T, file, text string, mode os.FileMode) string {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// One errno of execve(2) has many reasons; the text tells them apart and names
+// the file to be looked at.
+func TestEveryReasonOfAFailedExecIsToldApart(t *testing.T) {
+	d := t.TempDir()
+	link := func(to, name string) string {
+		name = filepath.Join(d, name)
+		if err := os.Symlink(to, name); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	file := write(t, d+"/bin/plain", "hello", 0o755)
+	foreign := append([]byte("\x7fELF\x02\x01\x01"), make([]byte, 57)...)
+	foreign[18] = 0x16 // s390
+	for _, c := range []struct {
+		program string
+		errno   syscall.Errno
+		want    string
+	}{
+		{d + "/bin/absent", unix.ENOENT, "there is no file " + d + "/bin/absent"},
+		{d + "/nowhere/deep/x", unix.ENOENT, "there is no directory " + d + "/nowhere"},
+		{"bin/absent", unix.ENOENT, "there is no file " + d + "/bin/absent"},
+		{link("gone", "dangling"), unix.ENOENT, "a symbolic link to gone, which does not exist"},
+		{write(t, d+"/script", "#!/no/such/sh\n", 0o755), unix.ENOENT, "the interpreter of " + d + "/script: there is no directory /no"},
+		{write(t, d+"/dos", "#!/bin/sh\r\n", 0o755), unix.ENOENT, "CR LF"},
+		{"nosuchprogram", unix.ENOENT, "in no directory of the service's PATH: /sbin:" + d + "/bin"},
+		{write(t, d+"/data", "x", 0o640), unix.EACCES, "is not executable (mode 0640): chmod +x " + d + "/data"},
+		{d + "/bin", unix.EACCES, "is a directory"},
+		{write(t, d+"/by", "#!"+d+"/data\n", 0o755), unix.EACCES, "the interpreter of " + d + "/by: " + d + "/data is not executable"},
+		{"plain", unix.EACCES, file + " is no program"},
+		{file, unix.ENOEXEC, "is no program, and has no #! line"},
+		{write(t, d+"/empty", "", 0o755), unix.ENOEXEC, "is empty"},
+		{write(t, d+"/bare", "#!\n", 0o755), unix.ENOEXEC, "names no interpreter"},
+		{write(t, d+"/foreign", string(foreign), 0o755), unix.ENOEXEC, "for another machine (EM_S390)"},
+		{file + "/x", unix.ENOTDIR, file + ", on the way to " + file + "/x, is no directory"},
+		{link("round", "round"), unix.ELOOP, "leads in a circle"},
+		{"/bin/sh", unix.E2BIG, "too large"},
+		{"/bin/sh", unix.EACCES, "not by user www"},
+	} {
+		sp := &spec.Spec{Dir: d, User: "www", Exec: spec.Command{Argv: []string{c.program}}}
+		text := execText(sp, "/sbin:"+d+"/bin", c.errno)
+		if !strings.Contains(text, c.want) || !strings.Contains(text, c.errno.Error()) || !strings.HasPrefix(text, "cannot run ") {
+			t.Errorf("%s, %v: %q, want %q in it", c.program, c.errno, text, c.want)
+		}
+	}
+}
+
+// Every step that may be refused says what was asked for and what to do.
+func TestARefusedStepNamesItsKeyAndTheRemedy(t *testing.T) {
+	caps := uint64(1 << unix.CAP_NET_BIND_SERVICE)
+	sp := &spec.Spec{Dir: "/srv", User: "www", Nice: -5, IONice: spec.IONice{Class: 1, Level: 2}, Capabilities: &caps,
+		Chroot: "/jail", TTY: "/dev/tty9", Exec: spec.Command{Argv: []string{"/bin/web"}}}
+	for step, want := range map[string][]string{
+		"nice": {"nice = -5", "CAP_SYS_NICE"}, "ionice": {"realtime:2", "CAP_SYS_NICE"}, "setuid": {`user "www"`, "not run as root"},
+		"setgroups": {`user "www"`, "not run as root"}, "capabilities": {"[net_bind_service]", "CAP_SETPCAP"}, "limit": {"[limits]", "CAP_SYS_RESOURCE"},
+		"oom_score_adj": {"oom_score_adj", "CAP_SYS_RESOURCE"}, "chroot": {`"/jail"`, "CAP_SYS_CHROOT"}, "tty": {`"/dev/tty9"`, "another session"},
+		"chdir": {`"/srv"`, `inside chroot "/jail"`}, "cpus": {"cpus", "root"}, "no_new_privileges": {"no_new_privileges"}, "cgroup": {"cgroup"}, "clone": {"pids.max"},
+	} {
+		text := spawnText(sp, step, unix.EPERM)
+		for _, part := range append(want, "cannot", unix.EPERM.Error()) {
+			if !strings.Contains(text, part) {
+				t.Errorf("%s: %q lacks %q", step, text, part)
+			}
+		}
+	}
+}
