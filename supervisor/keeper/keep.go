@@ -1,5 +1,47 @@
 package keeper
 
+// # The keeper's half
+//
+// This process is PID 1, or the parent of all that a user's zinit runs. What
+// it holds would be lost with it: the processes, because only a parent learns
+// how its child ended; the descriptors in held, which are the pipes that
+// services print into and the memory that servers remember by; and what was
+// asked by signals. All else, what should run and why, is the server's, and
+// servers may die at any instant: what they have not acknowledged is told to
+// the next (tell.go), what they ask for again is not done again (requests.go).
+//
+// # What can fail, and what then
+//
+// A server ends, hangs, or comes to nothing: another is started, from the
+// binary that last proved itself (fate.go, hung.go). One that is stuck in the
+// kernel is left behind. None is there to stop the services in order when that
+// was asked for: the keeper ends them all (end.go). A server sends nonsense:
+// it is ignored, to the end of its message. It does not read: what is owed
+// waits in its entry, and no further request is read (tell.go). A table is full
+// or memory is short: the request is answered with Busy or an errno, and
+// nothing was recorded about what was not done. A service's binary, directory
+// or interpreter hangs: only its child touches them (spawn.go).
+//
+// # Why it cannot exit
+//
+// On a machine the end of PID 1 is a panic of the kernel, so Keep returns when
+// an end was asked for and never otherwise. No signal ends it: all are
+// caught first (asks.go). No panic does: every goroutine is guarded, and what a
+// bug has left half done is a server's to ask for again. What Go does not
+// survive is not there to happen: threads are made before they are needed and
+// then never more; all that changes has one lock, so no map is written twice
+// at once; the tables are bounded; no package is used that is not needed.
+// Nothing here can block for good but waiting for work: sends never wait, and
+// no system call that can hang is made under the lock.
+//
+// # Who does what
+//
+// One goroutine starts servers and reads their requests (serveOnce). One reaps
+// (reap.go), one sees execs end (watch.go), one waits to write what a full
+// socket did not take (tell.go), one looks at groups left behind (groups.go),
+// one hears signals (asks.go). Each does one step at a time under the lock, and
+// sleeps in the kernel when there is none: an idle keeper never wakes.
+
 import (
 	"errors"
 	"fmt"

@@ -140,7 +140,7 @@ func TestTwoHundredKillsOfTheServerLoseNothing(t *testing.T) {
 			s.ack(Exited, "t", c.Run)
 			s.ack(Gone, "t", c.Run)
 		}
-		if i == 50 {
+		if i == kills/2 {
 			fds, threads, memory = w.fds(), w.threads(), w.rssAnon()
 		}
 	}
@@ -156,7 +156,7 @@ func TestTwoHundredKillsOfTheServerLoseNothing(t *testing.T) {
 	}
 	var got int
 	waitUntil(t, "the keeper to give memory back", func() bool { got = w.rssAnon(); return got < memory+memoryVaries })
-	t.Logf("after 50 kills the keeper has %d KiB of its own, after %d %d KiB", memory, kills, got)
+	t.Logf("after %d kills the keeper has %d KiB of its own, after %d %d KiB", kills/2, memory, kills, got)
 	if n.welcome.Generation != uint64(kills)+2 {
 		t.Errorf("generation %d after %d kills", n.welcome.Generation, kills)
 	}
