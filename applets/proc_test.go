@@ -121,3 +121,14 @@ func fds(pid int) map[string]string {
 	}
 	return open
 }
+
+func glob(pattern string) []string {
+	names, _ := filepath.Glob(pattern)
+	return names
+}
+
+// readText is a small file, "" when it cannot be read.
+func readText(name string) string {
+	b, _ := os.ReadFile(name)
+	return string(b)
+}

@@ -10,7 +10,8 @@ import (
 // Adopt continues the stores of a predecessor, out of everything the holder
 // keeps: it takes "log/NAME/data" and "log/NAME/index" and leaves all else
 // alone. The descriptors are the pump's from then on. It comes before Write
-// and Attach. A store that cannot be read is closed and dropped, and part of
+// and Attach. Nothing of them is dropped before LimitTotal, which is to come
+// when each service has been configured. A store that cannot be read is closed and dropped, and part of
 // the error; the others are there all the same.
 func (p *Pump) Adopt(held map[string][]int) error {
 	p.mu.Lock()
@@ -40,6 +41,9 @@ func (p *Pump) Adopt(held map[string][]int) error {
 	return errors.Join(errs...)
 }
 
+// noLimit is that of a store whose service has not been configured yet.
+const noLimit = int64(1) << 62
+
 // adopt continues one store. Without an index its bytes are kept as zinit
 // would write them; an index alone means nothing.
 func (p *Pump) adopt(service string, data, index int) error {
@@ -48,7 +52,11 @@ func (p *Pump) adopt(service string, data, index int) error {
 		p.holder.Drop(heldName(service, indexFile))
 		return nil
 	}
-	s, err := adoptStore(service, data, index, p.limit(service))
+	limit, known := p.limits[service]
+	if !known {
+		limit = noLimit
+	}
+	s, err := adoptStore(service, data, index, limit)
 	if err != nil {
 		closeAll([]int{data, index})
 		p.holder.Drop(heldName(service, dataFile))
@@ -59,7 +67,8 @@ func (p *Pump) adopt(service string, data, index int) error {
 	if s.held[dataFile] = true; index < 0 {
 		p.hold(s, indexFile)
 	}
-	p.settle(s)
+	p.count(s)
+	p.lenient = true
 	p.tell(s)
 	return nil
 }

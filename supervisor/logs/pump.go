@@ -50,6 +50,7 @@ type Pump struct {
 	followers map[*follower]struct{}
 	quiet     chan struct{} // closed when Close was called and no follower is left
 	total     int64         // all stores together may take this
+	lenient   bool          // but not before it is told how much that is
 	used      int64
 	moved     int // bytes since the goroutine last asked
 	closed    bool

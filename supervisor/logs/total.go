@@ -58,16 +58,20 @@ func groupLimit(groups string, read func(string) ([]byte, error)) int64 {
 
 // LimitTotal sets how much memory all stores together may take, in bytes; 0
 // or less means DefaultTotal. When they need more, the largest gives way
-// first; what it drops is counted like everything that is dropped.
+// first; what it drops is counted like everything that is dropped. A store that
+// was taken over and whose service nobody has configured keeps DefaultBuffer.
 func (p *Pump) LimitTotal(bytes int64) {
 	if bytes <= 0 {
 		bytes = DefaultTotal()
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.total = bytes
-	if p.used > p.total {
-		p.giveWay()
+	p.total, p.lenient = bytes, false
+	for name, s := range p.stores {
+		if s.limit == noLimit {
+			s.limit = p.limit(name)
+		}
+		p.settle(s)
 	}
 }
 

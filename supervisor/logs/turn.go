@@ -143,7 +143,7 @@ func (p *Pump) throwAway(pi *pipe) {
 func (p *Pump) settle(s *store) {
 	s.trim()
 	p.count(s)
-	if p.used > p.total {
+	if p.used > p.total && !p.lenient {
 		p.giveWay()
 	}
 }
