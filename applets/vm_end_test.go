@@ -171,3 +171,27 @@ func TestAPromptOnTheConsoleWithoutAShell(t *testing.T) {
 	g.types("poweroff")
 	g.endsInOrder("reboot: Power down")
 }
+
+// At the end everything is unmounted without a complaint, whatever lies on
+// whatever else.
+func TestAMachineUnmountsWhatWasMounted(t *testing.T) {
+	t.Parallel()
+	g := newGuest(t)
+	g.busybox("sh", "mount", "mkdir", "sleep")
+	g.witnesses()
+	g.file("/etc/zinit/services/mounts.toml", `[service]
+exec = """/bin/sh -c 'mkdir -p "/mnt/a b"; mount -t tmpfs one "/mnt/a b"; mkdir "/mnt/a b/c"; mount -t tmpfs two "/mnt/a b/c"
+mount -o bind "/mnt/a b/c" /etc; mount -t tmpfs three /mnt; cd /mnt; sleep 1000 & zinit poweroff'"""
+oneshot = true
+[dependencies]
+requires = ["witness"]
+`)
+	g.boot(filepath.Join(built, "zinit-static"))
+	g.sees(`^START witness`)
+	g.endsInOrder("reboot: Power down")
+	for _, complaint := range []string{"unmount", "read-only", "detach", "outlived"} {
+		if strings.Contains(g.console.String(), "zinit: "+complaint) || strings.Contains(g.console.String(), complaint+" /mnt") {
+			t.Errorf("the console shows a complaint: %s", complaint)
+		}
+	}
+}
