@@ -18,6 +18,8 @@ type guest struct {
 	t       *testing.T
 	entries []string // of the initramfs, see testdata/initramfs
 	words   string   // more words for the kernel
+	flags   []string // more flags for QEMU
+	monitor string   // path of QEMU's own socket; "": none
 	console *said
 	keys    io.WriteCloser // what is typed on the console
 	gone    chan struct{}
@@ -95,11 +97,15 @@ func (g *guest) image(init string) string {
 func (g *guest) boot(init string) {
 	g.t.Helper()
 	qemu, _ := findProgram("qemu-system-x86_64")
-	g.cmd = exec.Command(qemu,
+	monitor := "none"
+	if g.monitor != "" {
+		monitor = "unix:" + g.monitor + ",server=on,wait=off"
+	}
+	g.cmd = exec.Command(qemu, append([]string{
 		"-accel", "tcg", "-m", "384", "-smp", "2", "-nodefaults", "-no-reboot",
-		"-display", "none", "-serial", "stdio", "-monitor", "none",
+		"-display", "none", "-serial", "stdio", "-monitor", monitor,
 		"-kernel", kernelFile(), "-initrd", g.image(init),
-		"-append", "console=ttyS0 panic=-1 quiet "+g.words)
+		"-append", "console=ttyS0 panic=-1 quiet " + g.words}, g.flags...)...)
 	g.cmd.Stdout, g.cmd.Stderr = g.console, g.console
 	keys, err := g.cmd.StdinPipe()
 	if err != nil {

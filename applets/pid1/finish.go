@@ -1,11 +1,14 @@
 package pid1
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -15,21 +18,24 @@ import (
 // syncBy and umountBy bound what the end waits for; a dead disk must not keep
 // a machine on.
 const (
-	syncBy   = 30 * time.Second
-	umountBy = 5 * time.Second
+	syncBy    = 30 * time.Second
+	swapoffBy = 10 * time.Second
+	umountBy  = 5 * time.Second
 )
 
 // finish ends a machine: nothing runs any more but this process. It never
 // returns.
 func (c console) finish(how keeper.Asking) {
-	c.bounded("sync", syncBy, func() error { unix.Sync(); return nil })
-	for _, target := range mountPoints() {
-		c.bounded("unmount "+target, umountBy, func() error { return unmount(target) })
+	sync := func() error { unix.Sync(); return nil }
+	c.bounded("sync", syncBy, sync)
+	for _, area := range swapAreas() {
+		c.bounded("swapoff "+area, swapoffBy, func() error { return swapoff(area) })
 	}
+	c.unmountAll()
 	c.bounded("root read-only", umountBy, func() error {
 		return unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_RDONLY, "")
 	})
-	c.bounded("sync", syncBy, func() error { unix.Sync(); return nil })
+	c.bounded("sync", syncBy, sync)
 	c.line(how.String())
 	for _, cmd := range commands(how) {
 		if err := unix.Reboot(cmd); err != nil {
@@ -52,47 +58,119 @@ func commands(how keeper.Asking) []int {
 	return []int{unix.LINUX_REBOOT_CMD_POWER_OFF, unix.LINUX_REBOOT_CMD_HALT, unix.LINUX_REBOOT_CMD_RESTART}
 }
 
-// bounded runs f on a thread of its own and goes on without it when it takes
-// longer than limit.
+// bounded does a step and tells when it fails.
 func (c console) bounded(what string, limit time.Duration, f func() error) {
+	if err := within(limit, f); err != nil && err != unix.EINVAL { // the root of an initramfs has no other mode
+		c.line(fmt.Sprintf("%s: %v", what, err))
+	}
+}
+
+// errSlow is the outcome of what is still under way.
+var errSlow = errors.New("takes too long; going on without it")
+
+// within runs f on a thread of its own and does not wait longer than limit.
+func within(limit time.Duration, f func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- f() }()
 	select {
 	case err := <-done:
-		if err != nil && err != unix.EINVAL {
-			c.line(fmt.Sprintf("%s: %v", what, err))
-		}
+		return err
 	case <-time.After(limit):
-		c.line(fmt.Sprintf("%s takes longer than %s; going on without it", what, limit))
+		return errSlow
 	}
 }
 
-// unmount detaches what is busy, after making it read-only.
-func unmount(target string) error {
-	if unix.Unmount(target, 0) == nil {
-		return nil
+// unmountAll unmounts the latest first, and again as long as that frees others:
+// a file that is mounted keeps the filesystem it lies on. What stays busy, or
+// lies on a dead disk, becomes read-only and is detached.
+func (c console) unmountAll() {
+	slow := map[string]bool{}
+	for again := true; again; {
+		again = false
+		for _, target := range mountPoints() {
+			if slow[target] {
+				continue
+			}
+			switch within(umountBy, func() error { return unix.Unmount(target, unix.UMOUNT_NOFOLLOW) }) {
+			case nil:
+				again = true
+			case errSlow:
+				slow[target] = true
+				c.line(fmt.Sprintf("unmount %s: %v", target, errSlow))
+			}
+		}
 	}
-	unix.Mount("", target, "", unix.MS_REMOUNT|unix.MS_RDONLY, "")
-	return unix.Unmount(target, unix.MNT_DETACH)
+	for _, target := range mountPoints() {
+		if !slow[target] {
+			c.bounded(target+" read-only", umountBy, func() error {
+				return unix.Mount("", target, "", unix.MS_REMOUNT|unix.MS_RDONLY, "")
+			})
+		}
+		c.bounded("detach "+target, umountBy, func() error { return unix.Unmount(target, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) })
+	}
 }
 
-// kept are the filesystems that hold nothing, and the console.
+// kept are filesystems that hold nothing of anybody's, and the console.
 var kept = []string{"proc", "sysfs", "devtmpfs", "devpts", "cgroup2", "cgroup", "rootfs"}
 
 // mountPoints lists what is mounted, the latest first, without the root and
-// what holds nothing of anybody's.
-func mountPoints() []string {
-	b, err := os.ReadFile("/proc/self/mounts")
-	if err != nil {
-		return nil
-	}
-	var list []string
-	for line := range strings.Lines(string(b)) {
-		f := strings.Fields(line)
+// what is kept.
+func mountPoints() (list []string) {
+	for _, f := range table("/proc/self/mounts") {
 		if len(f) > 2 && f[1] != "/" && !slices.Contains(kept, f[2]) {
-			list = append(list, strings.ReplaceAll(f[1], `\040`, " "))
+			list = append(list, unescape(f[1]))
 		}
 	}
 	slices.Reverse(list)
 	return list
+}
+
+// swapAreas lists the files and devices that are swapped to.
+func swapAreas() (list []string) {
+	for i, f := range table("/proc/swaps") {
+		if i > 0 && len(f) > 0 { // after the line of titles
+			list = append(list, unescape(f[0]))
+		}
+	}
+	return list
+}
+
+func swapoff(area string) error {
+	path, err := unix.BytePtrFromString(area)
+	if err != nil {
+		return err
+	}
+	if _, _, errno := unix.Syscall(unix.SYS_SWAPOFF, uintptr(unsafe.Pointer(path)), 0, 0); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// table reads a file of the kernel's: lines of fields.
+func table(path string) (rows [][]string) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil
+	}
+	for line := range strings.Lines(string(b)) {
+		rows = append(rows, strings.Fields(line))
+	}
+	return rows
+}
+
+// unescape undoes what the kernel does to space, tab, newline and backslash in
+// a name: \040.
+func unescape(name string) string {
+	var b strings.Builder
+	for i := 0; i < len(name); i++ {
+		if name[i] == '\\' && i+3 < len(name) {
+			if n, err := strconv.ParseUint(name[i+1:i+4], 8, 8); err == nil {
+				b.WriteByte(byte(n))
+				i += 3
+				continue
+			}
+		}
+		b.WriteByte(name[i])
+	}
+	return b.String()
 }
