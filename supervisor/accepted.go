@@ -1,0 +1,195 @@
+package supervisor
+
+import (
+	"fmt"
+	"time"
+
+	"zinit/supervisor/journal"
+	"zinit/supervisor/spec"
+)
+
+// The fields of "specs/N".
+const (
+	specsFile    = 1 // a service file: file, class, source
+	specsBroken  = 2 // name, file, of a service left out
+	specsProblem = 3 // file, key, message, hint, line, column, warning
+	specsSetting = 4 // max_parallel_starts, shutdown_timeout, total_bytes
+	specsRunning = 5 // as a service file, and a run: the definition that this run began with, where it is another
+)
+
+// holdSpecs gives the accepted definitions to the keeper; the turn's frame
+// will name them, and then the older ones are dropped.
+func (t *turn) holdSpecs(c *Config) error {
+	fd, err := writeMemfd("specs", t.s.encodeSpecs(c))
+	if err != nil {
+		return refuse(Unrecorded, "", "nothing was done; try again when there is memory", "cannot keep the definitions: %v", err)
+	}
+	s := t.s
+	old := s.specsHeld
+	s.specsHeld++
+	t.specs = s.specsHeld
+	s.holding[specsName(t.specs)] = fd
+	s.keeper.Hold(specsName(t.specs), fd)
+	t.act(func() {
+		if old > 0 {
+			s.keeper.Drop(specsName(old))
+		}
+	})
+	return nil
+}
+
+func specsName(n uint64) string { return fmt.Sprintf("specs/%d", n) }
+
+// encodeSpecs writes what is accepted, and by which older definitions others
+// still run.
+func (s *Supervisor) encodeSpecs(c *Config) []byte {
+	var e, one journal.Encoder
+	file := func(sp *spec.Spec) {
+		one.Reset()
+		one.String(1, sp.File)
+		one.Uint(2, uint64(sp.Class))
+		one.Bytes(3, sp.Source)
+	}
+	for _, name := range c.Names {
+		file(c.Specs[name])
+		one.Bool(4, c.Runtime[name])
+		e.Bytes(specsFile, one.Payload())
+	}
+	for _, name := range s.names {
+		sv := s.services[name]
+		if sv.rt.Alive() && (c.Specs[name] == nil || !sv.cur.Same(c.Specs[name])) {
+			file(sv.cur)
+			one.Uint(5, sv.rt.Run)
+			e.Bytes(specsRunning, one.Payload())
+		}
+	}
+	for name, file := range c.loaded.Broken {
+		one.Reset()
+		one.String(1, name)
+		one.String(2, file)
+		e.Bytes(specsBroken, one.Payload())
+	}
+	for _, p := range c.loaded.Problems {
+		one.Reset()
+		one.String(1, p.File)
+		one.String(2, p.Key)
+		one.String(3, p.Msg)
+		one.String(4, p.Hint)
+		one.Uint(5, uint64(p.Line))
+		one.Uint(6, uint64(p.Col))
+		one.Bool(7, p.Warning)
+		e.Bytes(specsProblem, one.Payload())
+	}
+	one.Reset()
+	one.Uint(1, uint64(c.Settings.MaxParallelStarts))
+	one.Int(2, int64(c.Settings.ShutdownTimeout))
+	one.Int(3, c.Settings.TotalBytes)
+	e.Bytes(specsSetting, one.Payload())
+	return e.Payload()
+}
+
+// decodeSpecs judges the accepted definitions again.
+func decodeSpecs(src []byte) *Config {
+	loaded := &spec.Loaded{Broken: map[string]string{}}
+	runtime := map[string]bool{}
+	begunBy := map[string]begun{}
+	var settings spec.Settings
+	for d := journal.NewDecoder(src); d.Next(); {
+		switch f := journal.NewDecoder(d.Bytes()); d.ID() {
+		case specsFile:
+			sp, problems, added, _ := decodeFile(f)
+			if sp != nil {
+				loaded.Specs = append(loaded.Specs, sp)
+				runtime[sp.Name] = added
+			} else {
+				loaded.Problems = append(loaded.Problems, problems...)
+			}
+		case specsBroken:
+			name, file := decodeBroken(f)
+			loaded.Broken[name] = file
+		case specsProblem:
+			loaded.Problems = append(loaded.Problems, decodeProblem(f))
+		case specsSetting:
+			settings = decodeSettings(f)
+		case specsRunning:
+			if sp, _, _, run := decodeFile(f); sp != nil {
+				begunBy[sp.Name] = begun{sp, run}
+			}
+		}
+	}
+	c := judge(loaded)
+	c.Runtime, c.Settings, c.begun = runtime, settings, begunBy
+	return c
+}
+
+func decodeSettings(d *journal.Decoder) (set spec.Settings) {
+	for d.Next() {
+		switch d.ID() {
+		case 1:
+			set.MaxParallelStarts = int(d.Uint())
+		case 2:
+			set.ShutdownTimeout = time.Duration(d.Int())
+		case 3:
+			set.TotalBytes = d.Int()
+		}
+	}
+	return set
+}
+
+// decodeFile judges one service file; added says that it is none, but was
+// defined at run time; run is the one that began with it.
+func decodeFile(d *journal.Decoder) (sp *spec.Spec, problems []spec.Problem, added bool, run uint64) {
+	var file string
+	var class uint64
+	var source []byte
+	for d.Next() {
+		switch d.ID() {
+		case 1:
+			file = d.String()
+		case 2:
+			class = d.Uint()
+		case 3:
+			source = d.Bytes()
+		case 4:
+			added = d.Bool()
+		case 5:
+			run = d.Uint()
+		}
+	}
+	sp, problems = spec.Parse(file, source, spec.Class(class))
+	return sp, problems, added, run
+}
+
+func decodeBroken(d *journal.Decoder) (name, file string) {
+	for d.Next() {
+		switch d.ID() {
+		case 1:
+			name = d.String()
+		case 2:
+			file = d.String()
+		}
+	}
+	return name, file
+}
+
+func decodeProblem(d *journal.Decoder) (p spec.Problem) {
+	for d.Next() {
+		switch d.ID() {
+		case 1:
+			p.File = d.String()
+		case 2:
+			p.Key = d.String()
+		case 3:
+			p.Msg = d.String()
+		case 4:
+			p.Hint = d.String()
+		case 5:
+			p.Line = int(d.Uint())
+		case 6:
+			p.Col = int(d.Uint())
+		case 7:
+			p.Warning = d.Bool()
+		}
+	}
+	return p
+}
