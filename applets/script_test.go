@@ -223,12 +223,17 @@ func cmdKillServer(b *bed, ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// kill-keeper: SIGKILL to keeper and server, as a power cut would; what they
-// ran is ended by the script's end.
+// kill-keeper [alone]: SIGKILL to keeper and server, as a power cut would; what
+// they ran is ended by the script's end. alone: the server lives on.
 func cmdKillKeeper(b *bed, ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, !neg && len(args) == 0, "kill-keeper")
+	want(ts, !neg && len(args) < 2, "kill-keeper [alone]")
 	var v version
 	b.mustCall("system.version", nil, &v)
+	if len(args) == 1 {
+		ts.Check(b.kill(v.KeeperPID))
+		<-b.gone
+		return
+	}
 	ts.Check(syscall.Kill(v.PID, syscall.SIGSTOP)) // or it would still end in order
 	ts.Check(b.kill(v.KeeperPID))
 	ts.Check(b.kill(v.PID))

@@ -66,7 +66,11 @@ func (c *Call) Raw(name string) json.RawMessage { return c.params[name] }
 // Notify sends a notification on the connection of the call. It fails when the
 // peer is gone or does not read.
 func (c *Call) Notify(method string, params any) error {
-	return c.conn.send(notification{"2.0", method, params})
+	line, err := encode(notification{"2.0", method, params})
+	if err != nil {
+		return fmt.Errorf("cannot encode the notification %s: %w", method, err)
+	}
+	return c.conn.write(line)
 }
 
 type notification struct {
@@ -101,6 +105,9 @@ func (m *Method) bindNames(raw json.RawMessage) (map[string]json.RawMessage, *Er
 	for name, v := range params {
 		if !slices.ContainsFunc(m.Params, func(p Param) bool { return p.Name == name }) {
 			return nil, Errorf(CodeInvalidParams, "unknown parameter %s; %s takes: %s", quote(name), m.Name, m.paramNames())
+		}
+		if err := unique(v); err != nil {
+			return nil, Errorf(CodeInvalidParams, "cannot read the parameters: %v", err)
 		}
 		if string(v) == "null" {
 			delete(params, name)

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"sync"
 	"time"
@@ -24,8 +23,10 @@ type Notification struct {
 
 // Client is one connection to a server. Its methods are safe for many callers.
 type Client struct {
-	conn  net.Conn
-	notes chan Notification
+	conn   net.Conn
+	notes  chan Notification
+	closed chan struct{} // closed by Close
+	close  sync.Once
 
 	writing sync.Mutex // held while one line is written
 
@@ -54,13 +55,18 @@ func Dial(ctx context.Context, path string) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot connect: %w", err)
 	}
-	c := &Client{conn: conn, notes: make(chan Notification, 1024), calls: map[uint64]chan reply{}}
+	c := &Client{conn: conn, notes: make(chan Notification, 1024), closed: make(chan struct{}), calls: map[uint64]chan reply{}}
 	go c.read()
 	return c, nil
 }
 
 // Close ends the connection. Calls in progress fail with ErrGone.
-func (c *Client) Close() { c.conn.Close() }
+func (c *Client) Close() {
+	c.close.Do(func() {
+		close(c.closed)
+		c.conn.Close()
+	})
+}
 
 // Notifications gives what the server tells by itself, in order. It is closed
 // when the connection ends. A reader that is slow slows the server's telling.
@@ -81,6 +87,7 @@ func (c *Client) Call(ctx context.Context, method string, params, result any) er
 		Params  any    `json:"params,omitempty"`
 	}{"2.0", id, method, params})
 	if err != nil {
+		c.forget(id)
 		return fmt.Errorf("cannot encode the parameters of %s: %w", method, err)
 	}
 	if err := c.write(append(b, '\n')); err != nil {
@@ -159,17 +166,20 @@ func (c *Client) read() {
 	for {
 		line, err := r.ReadBytes('\n')
 		if err != nil {
-			c.fail(err)
+			c.fail(ErrGone)
 			return
 		}
 		var rep reply
-		if json.Unmarshal(line, &rep) != nil {
-			c.fail(errors.New("the server's answer is no JSON"))
+		if err := json.Unmarshal(line, &rep); err != nil {
+			c.fail(fmt.Errorf("what answers there is no zinit: %w", err))
 			return
 		}
 		switch {
 		case rep.Method != "":
-			c.notes <- Notification{rep.Method, rep.Params}
+			select {
+			case c.notes <- Notification{rep.Method, rep.Params}:
+			case <-c.closed:
+			}
 		case rep.ID == 0 && rep.Error != nil: // turned away before a call was read
 			c.fail(rep.Error)
 			return
@@ -188,14 +198,10 @@ func (c *Client) hand(rep reply) {
 	}
 }
 
-// fail ends every call that waits.
+// fail ends every call that waits, and every later one.
 func (c *Client) fail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var said *Error
-	if errors.Is(err, io.EOF) || !errors.As(err, &said) {
-		err = ErrGone
-	}
 	c.err = err
 	for id, answer := range c.calls {
 		close(answer)

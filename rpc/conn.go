@@ -3,8 +3,9 @@ package rpc
 import (
 	"bytes"
 	"context"
-	"encoding/json"
+	"errors"
 	"net"
+	"os"
 	"sync"
 	"time"
 )
@@ -30,155 +31,162 @@ func (c *conn) serve() {
 	defer calls.Wait()
 	defer cancel()
 	defer c.endSubscriptions()
-	lines := newLineReader(c.nc)
+	lines := newLineReader(c.nc, c.s.finishBy)
 	for {
 		line, err := lines.next()
-		if err == errTooLong {
+		switch {
+		case err == errTooLong:
 			c.turnAway(Errorf(CodeTooMuch, "cannot take a request of more than %d bytes", MaxRequest))
 			return
-		}
-		if err != nil {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			c.turnAway(Errorf(CodeTooMuch, "cannot wait longer than %v for the rest of a request", c.s.finishBy))
 			return
-		}
-		if len(bytes.TrimSpace(line)) == 0 {
+		case err != nil:
+			return
+		case len(bytes.TrimSpace(line)) == 0:
 			continue
 		}
 		if c.line(ctx, &calls, line) != nil {
 			return
 		}
-		c.startPending()
+		c.start(c.takePending())
 	}
 }
 
 // turnAway says why and closes, without waiting for the peer to read it.
 func (c *conn) turnAway(e *Error) {
 	c.nc.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
-	if b, err := json.Marshal(answerTo(nil, nil, e)); err == nil {
-		c.nc.Write(append(b, '\n'))
-	}
+	c.nc.Write(item{Request: Request{ID: null}}.answer(nil, e))
 	c.nc.Close()
 }
 
 // line answers one line. An error means that the peer cannot be written to.
 func (c *conn) line(ctx context.Context, calls *sync.WaitGroup, line []byte) error {
 	items, batch, fatal := parseLine(line)
-	if fatal != nil {
-		return c.send(answerTo(nil, nil, fatal))
+	switch {
+	case fatal != nil:
+		return c.write(item{Request: Request{ID: null}}.answer(nil, fatal))
+	case batch:
+		return c.batch(ctx, calls, items)
 	}
-	if !batch {
-		return c.one(ctx, calls, items[0])
+	it := items[0]
+	result, err := c.begin(it)
+	if later, waits := result.(Later); waits {
+		if err := c.mayWait(); err != nil {
+			return c.write(it.answer(nil, err))
+		}
+		calls.Go(func() { c.write(c.finish(ctx, it, later)) })
+		return nil
 	}
-	var answers []Response
-	for _, it := range items {
-		if r := c.answer(ctx, it); r != nil {
-			answers = append(answers, *r)
+	return c.write(it.answer(result, err))
+}
+
+// batch answers several calls with one line. They begin in their order, and
+// those that wait do so together; the whole batch may then be overtaken. Once
+// its answers are too many bytes nothing more of it is begun.
+func (c *conn) batch(ctx context.Context, calls *sync.WaitGroup, items []item) error {
+	answers, size := make([][]byte, len(items)), 0
+	var waiting sync.WaitGroup
+	waits := false
+	for i, it := range items {
+		var result any
+		var err error = Errorf(CodeTooMuch, "not done: the answers of this batch have more than %d bytes", MaxAnswers)
+		if size <= MaxAnswers {
+			result, err = c.begin(it)
+		}
+		if later, ok := result.(Later); ok {
+			if err = c.mayWait(); err == nil {
+				waits = true
+				waiting.Go(func() { answers[i] = c.finish(ctx, it, later) })
+				continue
+			}
+			result = nil
+		}
+		answers[i] = it.answer(result, err)
+		size += len(answers[i])
+	}
+	if !waits {
+		return c.write(join(answers))
+	}
+	subs := c.takePending()
+	calls.Go(func() {
+		waiting.Wait()
+		if c.write(join(answers)) == nil {
+			c.start(subs)
+		}
+	})
+	return nil
+}
+
+// join makes the line of a batch; nothing when all were notifications.
+func join(answers [][]byte) []byte {
+	var line []byte
+	for _, a := range answers {
+		if len(a) > 0 {
+			line = append(append(line, ','), a[:len(a)-1]...)
 		}
 	}
-	if len(answers) == 0 {
-		return nil
+	if line != nil {
+		line[0] = '['
+		line = append(line, "]\n"...)
 	}
-	return c.send(answers)
+	return line
 }
 
-// one answers a request that stands alone; one that waits is answered later.
-func (c *conn) one(ctx context.Context, calls *sync.WaitGroup, it item) error {
-	result, err, done := c.begin(it)
-	if later, ok := result.(Later); ok && err == nil && !done {
-		if !c.mayWait() {
-			return c.send(answerTo(it.ID, nil, Errorf(CodeTooMuch, "cannot wait for more than %d calls on one connection", MaxWaiting)))
-		}
-		calls.Go(func() {
-			result, err := c.s.run(func() (any, error) { return later(ctx) })
-			c.waited()
-			c.reply(it, result, err)
-		})
-		return nil
-	}
-	return c.reply(it, result, err)
-}
-
-// answer carries out one request of a batch to its end; nil for a notification.
-func (c *conn) answer(ctx context.Context, it item) *Response {
+// begin finds the method and calls its handler. With an error there is no
+// result.
+func (c *conn) begin(it item) (any, error) {
 	if it.bad != nil {
-		return it.bad
-	}
-	result, err, _ := c.begin(it)
-	if later, ok := result.(Later); ok && err == nil {
-		result, err = c.s.run(func() (any, error) { return later(ctx) })
-	}
-	if it.ID == nil {
-		return nil
-	}
-	var e *Error
-	if err != nil {
-		result, e = nil, errorOf(err)
-	}
-	a := answerTo(it.ID, result, e)
-	return &a
-}
-
-// begin finds the method and calls its handler. done says that there was none
-// to call.
-func (c *conn) begin(it item) (result any, err error, done bool) {
-	if it.bad != nil {
-		return nil, it.bad.Error, true
+		return nil, it.bad
 	}
 	m := c.s.methods[it.Method]
 	if m == nil {
 		return nil, &Error{Code: CodeMethodNotFound, Message: "unknown method " + quote(it.Method),
-			Data: &Data{Kind: "method_not_found", Hint: "rpc.discover lists every method"}}, true
+			Data: &Data{Kind: "method_not_found", Hint: "rpc.discover lists every method"}}
 	}
 	if !c.s.opt.Policy.May(c.peer, m.Access) {
 		return nil, &Error{Code: CodeNotAllowed, Message: "not allowed: " + it.Method + " is for root and zinit's own user",
-			Data: &Data{Kind: "not_allowed"}}, true
+			Data: &Data{Kind: "not_allowed"}}
 	}
 	params, bad := m.bindNames(it.Params)
 	if bad != nil {
-		return nil, bad, true
+		return nil, bad
 	}
 	call := &Call{Method: m, Peer: c.peer, params: params, conn: c}
-	result, err = c.s.run(func() (any, error) { return m.Handler(call) })
-	return result, err, false
+	return c.s.run(m.Name, func() (any, error) { return m.Handler(call) })
 }
 
-// reply answers a call; a notification gets no answer.
-func (c *conn) reply(it item, result any, err error) error {
-	if it.bad != nil {
-		return c.send(it.bad)
-	}
-	if it.ID == nil {
+// finish waits for the outcome of a call that mayWait has let in.
+func (c *conn) finish(ctx context.Context, it item, later Later) []byte {
+	defer c.waited()
+	return it.answer(c.s.run(it.Method, func() (any, error) { return later(ctx) }))
+}
+
+// write sends one line, or nothing when it is empty. A peer that does not read
+// is cut off: memory for it stays bounded.
+func (c *conn) write(line []byte) error {
+	if len(line) == 0 {
 		return nil
-	}
-	if err != nil {
-		return c.send(answerTo(it.ID, nil, errorOf(err)))
-	}
-	return c.send(answerTo(it.ID, result, nil))
-}
-
-// send writes one value and LF. A peer that does not read is cut off: memory
-// for it stays bounded.
-func (c *conn) send(v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		b, _ = json.Marshal(answerTo(nil, nil, Errorf(CodeInternal, "cannot encode the answer: %v", err)))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.nc.SetWriteDeadline(time.Now().Add(WriteBy))
-	if _, err = c.nc.Write(append(b, '\n')); err != nil {
+	c.nc.SetWriteDeadline(time.Now().Add(c.s.writeBy))
+	_, err := c.nc.Write(line)
+	if err != nil {
 		c.nc.Close()
 	}
 	return err
 }
 
-func (c *conn) mayWait() bool {
+// mayWait counts in a call that waits, unless there are too many.
+func (c *conn) mayWait() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.waiting >= MaxWaiting {
-		return false
+		return Errorf(CodeTooMuch, "cannot wait for more than %d calls on one connection", MaxWaiting)
 	}
 	c.waiting++
-	return true
+	return nil
 }
 
 func (c *conn) waited() {

@@ -5,8 +5,8 @@
 // gets none; a peer is the process at the other end, as the kernel names it.
 //
 // Where the standard leaves a choice: ids are echoed byte for byte and may be
-// strings, numbers or null. Batches are answered in the order of their calls.
-// Calls on one connection take effect and are answered in their order; only a
+// strings, numbers or null. Batches are answered in the order of their calls;
+// calls in one that wait do so together, and the batch with them. Calls on one connection take effect and are answered in their order; only a
 // call that waits for an outcome, or follows something, may be overtaken. A
 // blank line is ignored. Duplicate keys in a request and text after it are
 // errors. Keys match exactly.
@@ -22,6 +22,7 @@ import "time"
 const (
 	MaxRequest     = 1 << 20          // bytes of one line
 	MaxBatch       = 100              // calls in one batch
+	MaxAnswers     = 16 << 20         // bytes that answer one batch, before the rest of it is refused
 	MaxDepth       = 64               // brackets inside each other
 	MaxConnections = 256              // of which RootReserve only root may use
 	RootReserve    = 8                // see MaxConnections

@@ -15,27 +15,31 @@ var errTooLong = errors.New("line too long")
 // lineReader reads one line at a time. Memory stays bounded: a line longer than
 // MaxRequest is an error, never a bigger buffer.
 type lineReader struct {
-	conn net.Conn
-	r    *bufio.Reader
-	line []byte
+	conn     net.Conn
+	finishBy time.Duration // from the first byte of a line to its end
+	r        *bufio.Reader
+	line     []byte
 }
 
-func newLineReader(c net.Conn) *lineReader {
-	return &lineReader{conn: c, r: bufio.NewReaderSize(c, 16<<10)}
+func newLineReader(c net.Conn, finishBy time.Duration) *lineReader {
+	return &lineReader{conn: c, finishBy: finishBy, r: bufio.NewReaderSize(c, 16<<10)}
 }
+
+// keptLine is the largest buffer that a connection keeps between its lines.
+const keptLine = 64 << 10
 
 // next returns the next line without its end. It is valid until the next call.
 // A peer may be silent between lines, but a line that has begun must be finished
-// within FinishBy. The last line needs no LF.
+// in time. The last line needs no LF.
 func (l *lineReader) next() ([]byte, error) {
+	if cap(l.line) > keptLine {
+		l.line = nil
+	}
 	l.conn.SetReadDeadline(time.Time{})
 	if _, err := l.r.Peek(1); err != nil {
 		return nil, err
 	}
-	l.conn.SetReadDeadline(time.Now().Add(FinishBy))
-	if cap(l.line) > 64<<10 {
-		l.line = nil
-	}
+	l.conn.SetReadDeadline(time.Now().Add(l.finishBy))
 	l.line = l.line[:0]
 	for {
 		part, err := l.r.ReadSlice('\n')

@@ -76,7 +76,7 @@ func Listen(path string) (*net.UnixListener, error) {
 		return nil, fmt.Errorf("cannot listen on %s: %w", path, err)
 	}
 	tmp := temporary(path)
-	os.Remove(tmp)
+	sweep(tmp)
 	fd, err := bind(tmp)
 	if err == nil {
 		err = give(tmp)
@@ -85,7 +85,7 @@ func Listen(path string) (*net.UnixListener, error) {
 		err = os.Rename(tmp, path)
 	}
 	if err != nil {
-		os.Remove(tmp)
+		sweep(tmp)
 		if fd >= 0 {
 			unix.Close(fd)
 		}
@@ -94,13 +94,25 @@ func Listen(path string) (*net.UnixListener, error) {
 	return ListenerFromFD(fd)
 }
 
-// temporary is a name beside path that is no longer than it has to be.
+// temporary is a name beside path that is no longer than path where there is no
+// room.
 func temporary(path string) string {
-	name := fmt.Sprintf(".%d", os.Getpid())
-	if tmp := path + name; len(tmp) <= maxPath {
+	if tmp := fmt.Sprintf("%s.%d", path, os.Getpid()); len(tmp) <= maxPath {
 		return tmp
 	}
-	return filepath.Join(filepath.Dir(path), name)
+	dir, name := filepath.Split(path)
+	if name[0] == '~' {
+		return dir + "+" + name[1:]
+	}
+	return dir + "~" + name[1:]
+}
+
+// sweep removes a socket of this name that an earlier attempt left, and nothing
+// else.
+func sweep(path string) {
+	if st, err := os.Lstat(path); err == nil && st.Mode().Type() == os.ModeSocket {
+		os.Remove(path)
+	}
 }
 
 // bind makes a socket of mode 0600 that does not listen yet. The mode is set

@@ -25,21 +25,43 @@ type Response struct {
 // null stands for an id that cannot be read, and for a result that is nothing.
 var null = json.RawMessage("null")
 
-// answerTo makes the response to a call.
-func answerTo(id json.RawMessage, result any, err *Error) Response {
-	if id == nil {
-		id = null
-	}
-	if err == nil && result == nil {
-		result = null
-	}
-	return Response{Version: "2.0", ID: id, Result: result, Error: err}
-}
-
-// item is one request of a line, or the answer it gets because it is none.
+// item is one request of a line, and what is wrong with it.
 type item struct {
 	Request
-	bad *Response
+	bad *Error // nil: it is a request
+}
+
+// answer is the line that answers it; empty for a notification. An answer that
+// cannot be encoded becomes an error.
+func (it item) answer(result any, err error) []byte {
+	r := Response{Version: "2.0", ID: it.ID, Result: result}
+	switch {
+	case it.ID == nil && it.bad == nil:
+		return nil
+	case it.ID == nil:
+		r.ID = null
+	}
+	switch {
+	case err != nil:
+		r.Result, r.Error = nil, errorOf(err)
+	case result == nil:
+		r.Result = null
+	}
+	line, err := encode(r)
+	if err != nil {
+		return it.answer(nil, Errorf(CodeInternal, "cannot encode the answer: %v", err))
+	}
+	return line
+}
+
+// encode renders v as one line with its LF. It escapes no more than JSON asks
+// for, so that what is echoed comes back as it was.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return b.Bytes(), err
 }
 
 // parseLine splits a line into requests; batch says that it was an array. An
@@ -102,8 +124,7 @@ func depth(line []byte) int {
 // parseRequest reads one request object.
 func parseRequest(raw json.RawMessage) (it item) {
 	refuse := func(format string, args ...any) item {
-		a := answerTo(it.ID, nil, Errorf(CodeInvalidRequest, format, args...))
-		it.bad = &a
+		it.bad = Errorf(CodeInvalidRequest, format, args...)
 		return it
 	}
 	members, err := splitObject(raw)
@@ -157,14 +178,64 @@ func splitObject(raw json.RawMessage) (map[string]json.RawMessage, error) {
 	return members, nil
 }
 
+// unique fails when a key comes twice anywhere in a JSON value. It reads it once,
+// however deep it is.
+func unique(raw json.RawMessage) error {
+	if raw[0] != '{' && raw[0] != '[' {
+		return nil
+	}
+	type open struct { // an object or array that has begun
+		keys map[string]bool // nil: an array
+		key  bool            // a key comes next
+	}
+	var stack []open
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	for {
+		t, err := d.Token()
+		if err != nil {
+			return err
+		}
+		in := len(stack) - 1
+		if in >= 0 && stack[in].key && t != json.Delim('}') {
+			key, _ := t.(string)
+			if stack[in].keys[key] {
+				return errors.New("the key " + quote(key) + " comes twice")
+			}
+			stack[in].keys[key], stack[in].key = true, false
+			continue
+		}
+		if in >= 0 {
+			stack[in].key = stack[in].keys != nil
+		}
+		switch t {
+		case json.Delim('{'):
+			stack = append(stack, open{keys: map[string]bool{}, key: true})
+		case json.Delim('['):
+			stack = append(stack, open{})
+		case json.Delim('}'), json.Delim(']'):
+			if stack = stack[:in]; in == 0 {
+				return nil
+			}
+		}
+	}
+}
+
+// quoted is how many bytes of a peer's text a message shows.
+const quoted = 64
+
 // quote renders text from a peer for a message: as JSON, and not too long.
 func quote(text string) string {
-	if len(text) > 64 {
-		text = text[:64] + "…"
+	if len(text) > quoted {
+		n := quoted
+		for n > 0 && !utf8.RuneStart(text[n]) {
+			n--
+		}
+		text = text[:n] + "…"
 	}
-	b, err := json.Marshal(text)
+	b, err := encode(text)
 	if err != nil {
 		return "?"
 	}
-	return string(b)
+	return string(bytes.TrimSuffix(b, []byte("\n")))
 }

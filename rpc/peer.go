@@ -1,12 +1,12 @@
 package rpc
 
 import (
-	"fmt"
 	"net"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,7 +17,7 @@ type Peer struct {
 	PID    int
 	UID    uint32
 	GID    uint32
-	Groups []uint32 // supplementary, as far as /proc tells
+	Groups []uint32 // supplementary; none where the kernel does not tell
 }
 
 // Access is what a method needs.
@@ -73,38 +73,37 @@ func peerOf(c *net.UnixConn) (p Peer, err error) {
 		return p, err
 	}
 	var cred *unix.Ucred
-	cerr := raw.Control(func(fd uintptr) { cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+	var groups []uint32
+	cerr := raw.Control(func(fd uintptr) {
+		cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+		if err == nil && cred.Uid != 0 {
+			groups = peerGroups(fd)
+		}
+	})
 	if cerr != nil {
 		return p, cerr
 	}
 	if err != nil {
 		return p, err
 	}
-	p = Peer{PID: int(cred.Pid), UID: cred.Uid, GID: cred.Gid}
-	if p.UID != 0 {
-		p.Groups = groupsOf(p.PID)
-	}
-	return p, nil
+	return Peer{PID: int(cred.Pid), UID: cred.Uid, GID: cred.Gid, Groups: groups}, nil
 }
 
-// groupsOf reads the supplementary groups of a process.
-func groupsOf(pid int) []uint32 {
-	src, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return nil
-	}
-	for line := range strings.Lines(string(src)) {
-		list, ok := strings.CutPrefix(line, "Groups:")
-		if !ok {
-			continue
+// peerGroups asks the kernel for the supplementary groups that the peer had at
+// connect. /proc would tell those of whoever has its number by now. Source:
+// net/core/sock.c, SO_PEERGROUPS, Linux 4.13.
+func peerGroups(fd uintptr) []uint32 {
+	groups := make([]uint32, 32)
+	for {
+		size := uint32(len(groups) * 4)
+		_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_PEERGROUPS,
+			uintptr(unsafe.Pointer(&groups[0])), uintptr(unsafe.Pointer(&size)), 0)
+		switch {
+		case errno == 0:
+			return groups[:size/4]
+		case errno != unix.ERANGE || int(size/4) <= len(groups):
+			return nil
 		}
-		var out []uint32
-		for _, word := range strings.Fields(list) {
-			if n, err := strconv.ParseUint(word, 10, 32); err == nil {
-				out = append(out, uint32(n))
-			}
-		}
-		return out
+		groups = make([]uint32, size/4)
 	}
-	return nil
 }

@@ -3,9 +3,11 @@ package rpc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -26,6 +28,9 @@ type Server struct {
 	ctx     context.Context
 	stop    context.CancelFunc
 
+	finishBy, writeBy time.Duration // FinishBy, WriteBy
+	most, reserve     int           // MaxConnections, RootReserve
+
 	mu    sync.Mutex // guards conns
 	conns map[*conn]bool
 	wait  sync.WaitGroup
@@ -34,7 +39,8 @@ type Server struct {
 // NewServer makes a server of a table of methods; rpc.discover and
 // rpc.unsubscribe are added to it.
 func NewServer(methods []Method, opt Options) *Server {
-	s := &Server{methods: map[string]*Method{}, opt: opt, conns: map[*conn]bool{}}
+	s := &Server{methods: map[string]*Method{}, opt: opt, conns: map[*conn]bool{},
+		finishBy: FinishBy, writeBy: WriteBy, most: MaxConnections, reserve: RootReserve}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.list = append(slices.Clone(methods), s.discoverMethod(), unsubscribeMethod())
 	slices.SortFunc(s.list, func(a, b Method) int {
@@ -86,7 +92,7 @@ func (s *Server) admit(nc *net.UnixConn) {
 	}
 	c.peer = peer
 	if !s.enter(c) {
-		c.turnAway(Errorf(CodeTooMuch, "too many connections: the most is %d", MaxConnections))
+		c.turnAway(Errorf(CodeTooMuch, "too many connections: the most is %d", s.most))
 		return
 	}
 	go func() {
@@ -99,9 +105,9 @@ func (s *Server) admit(nc *net.UnixConn) {
 func (s *Server) enter(c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	most := MaxConnections - RootReserve
+	most := s.most - s.reserve
 	if c.peer.UID == 0 {
-		most = MaxConnections
+		most = s.most
 	}
 	if len(s.conns) >= most || s.ctx.Err() != nil {
 		return false
@@ -137,12 +143,18 @@ func (s *Server) log(line string) {
 }
 
 // run calls a handler. A panic costs that call its answer and nothing else.
-func (s *Server) run(f func() (any, error)) (result any, err error) {
+func (s *Server) run(method string, f func() (any, error)) (result any, err error) {
 	defer func() {
 		if why := recover(); why != nil {
-			s.log("bug in an rpc method: " + string(debug.Stack()))
+			s.log(fmt.Sprintf("bug in the rpc method %s: %v", method, why))
+			for line := range strings.Lines(string(debug.Stack())) {
+				s.log("  " + strings.TrimSpace(line))
+			}
 			result, err = nil, Errorf(CodeInternal, "internal error; zinit's own log says more")
 		}
 	}()
-	return f()
+	if result, err = f(); err != nil {
+		return nil, err
+	}
+	return result, nil
 }

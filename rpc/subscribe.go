@@ -1,8 +1,6 @@
 package rpc
 
-import (
-	"context"
-)
+import "context"
 
 // Subscribe runs f, which sends notifications with Notify, until it returns,
 // the peer goes, or calls rpc.unsubscribe with the number that is the answer.
@@ -23,7 +21,7 @@ func (c *Call) Subscribe(f func(ctx context.Context, id uint64)) (any, error) {
 	c.conn.subs[id] = cancel
 	c.conn.pending = append(c.conn.pending, func() {
 		defer c.conn.unsubscribe(id)
-		c.conn.s.run(func() (any, error) { f(ctx, id); return nil, nil })
+		c.conn.s.run(c.Method.Name, func() (any, error) { f(ctx, id); return nil, nil })
 	})
 	return map[string]uint64{"subscription": id}, nil
 }
@@ -40,12 +38,17 @@ func (c *conn) unsubscribe(id uint64) bool {
 	return ok
 }
 
-// startPending starts the subscriptions that have been answered.
-func (c *conn) startPending() {
+// takePending returns the subscriptions that have been asked for, once each.
+func (c *conn) takePending() []func() {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	list := c.pending
 	c.pending = nil
-	c.mu.Unlock()
+	return list
+}
+
+// start runs subscriptions that have been answered.
+func (c *conn) start(list []func()) {
 	for _, f := range list {
 		c.s.wait.Go(f)
 	}

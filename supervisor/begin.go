@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -33,7 +32,7 @@ func New(opt Options, k Keeper, out Output) *Supervisor {
 		opt.After = func(d time.Duration, f func()) { time.AfterFunc(d, f) }
 	}
 	s := &Supervisor{opt: opt, keeper: k, logs: out, bus: &bus.Bus[Transition]{}, news: make(chan news, 4096),
-		ended: make(chan struct{}), lost: make(chan struct{}), services: map[string]*service{}, holding: map[string]int{}, started: opt.Wall()}
+		ended: make(chan struct{}), lost: make(chan struct{}), services: map[string]*service{}, holding: map[string]int{}, notifyPaths: map[string]string{}, started: opt.Wall()}
 	s.history = -1
 	s.backlog.Store(1)
 	return s
@@ -43,6 +42,7 @@ func New(opt Options, k Keeper, out Output) *Supervisor {
 // loads the service files and starts what they say.
 func (s *Supervisor) Begin(w *keeper.Welcome) error {
 	s.generation, s.keeperPID = w.Generation, w.KeeperPID
+	s.probation, s.upgrade = w.Probation, w.UpgradeFailed
 	s.openHistory(w.Held[historyName])
 	if err := s.logs.Adopt(w.Held); err != nil {
 		s.say(LevelError, "cannot take over a log: %v", err)
@@ -134,9 +134,19 @@ func (s *Supervisor) takeOver(w *keeper.Welcome, fd int) error {
 	s.restore(m)
 	s.mu.Unlock()
 	s.attachAll(w)
+	s.mu.Lock()
+	s.adoptNotify(w.Held)
+	s.mu.Unlock()
 	err = s.decide(fmt.Sprintf("takeover by server %d", w.Generation), func(t *turn) error {
 		children := map[string]keeper.Child{}
+		helpers := map[string]keeper.Child{}
 		for _, ch := range w.Children {
+			if kind, _ := keeper.ParseTag(ch.Tag); kind != "" {
+				if t.helperFound(ch) {
+					helpers[ch.Tag] = ch
+				}
+				continue
+			}
 			t.strange(ch)
 			if sv := s.services[ch.Tag]; sv != nil && sv.rt.Run == ch.Run {
 				children[ch.Tag] = ch
@@ -145,6 +155,7 @@ func (s *Supervisor) takeOver(w *keeper.Welcome, fd int) error {
 		for _, name := range s.names {
 			ch, ok := children[name]
 			t.reconcile(s.services[name], ch, ok)
+			t.reconcileHook(s.services[name], helpers)
 		}
 		return nil
 	})
@@ -158,7 +169,10 @@ func (s *Supervisor) takeOver(w *keeper.Welcome, fd int) error {
 	for _, a := range w.Asked {
 		s.first = append(s.first, news{event: keeper.Event{Kind: keeper.Asked, Ask: a}})
 	}
-	s.say(LevelInfo, "server %d took over (pid %d)", w.Generation, unix.Getpid())
+	s.say(LevelInfo, "server %d took over (pid %d, version %s)", w.Generation, unix.Getpid(), s.opt.Version)
+	if w.UpgradeFailed != "" {
+		s.say(LevelError, "the upgrade was given up: %s", w.UpgradeFailed)
+	}
 	return err
 }
 
@@ -287,24 +301,17 @@ func (s *Supervisor) restore(m memory) {
 // them.
 func (s *Supervisor) attachAll(w *keeper.Welcome) {
 	for held, fds := range w.Held {
-		name, run, ok := parsePipe(held)
-		if ok && len(fds) == 1 {
+		tag, run, _, ok := keeper.ParsePipe(held)
+		if !ok || len(fds) != 1 {
+			continue
+		}
+		if kind, name := keeper.ParseTag(tag); kind != "" {
+			s.attachHelper(kind, name, held, fds[0])
+		} else {
 			s.attach(name, run, held, fds[0])
 		}
 	}
 }
-
-// parsePipe splits "pipe/NAME/RUN/out".
-func parsePipe(held string) (name string, run uint64, ok bool) {
-	parts := strings.Split(held, "/")
-	if len(parts) != 4 || parts[0] != "pipe" {
-		return "", 0, false
-	}
-	run, err := strconv.ParseUint(parts[2], 10, 64)
-	return parts[1], run, err == nil
-}
-
-func pipeEnd(held string) string { return held[strings.LastIndexByte(held, '/')+1:] }
 
 // dropUnknown drops definitions that no frame names.
 func (s *Supervisor) dropUnknown(w *keeper.Welcome, specs uint64) {
@@ -344,7 +351,7 @@ func (t *turn) strange(ch keeper.Child) {
 // are repeatable: what was ordered is ordered again, with the same key.
 func (t *turn) reconcile(sv *service, ch keeper.Child, found bool) {
 	rt := &sv.rt
-	if sv.cur.Target || !(rt.Live || rt.Left || rt.State == state.Stopping) {
+	if sv.cur.Target || rt.Hook == state.PreHook || !(rt.Live || rt.Left || rt.State == state.Stopping) {
 		if found {
 			t.ackAgain(ch) // recorded, and the word was lost
 		}
@@ -416,21 +423,5 @@ func (t *turn) signalAgain(sv *service) {
 	case rt.SigSeq >= 2:
 		again(rt.SigSeq-1, sv.cur.StopSignal)
 		again(rt.SigSeq, unix.SIGCONT)
-	}
-}
-
-// onLost is the end of the keeper, in user mode: nobody reaps any more, so
-// everything is told to stop, directly.
-func (s *Supervisor) onLost() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, sv := range s.services {
-		if sv.rt.Live && sv.rt.Pid > 1 {
-			unix.Kill(-sv.rt.Pid, unix.SIGTERM)
-			unix.Kill(-sv.rt.Pid, unix.SIGCONT)
-		}
-	}
-	if s.ending == nil || !s.ending.over {
-		close(s.ended)
 	}
 }

@@ -18,6 +18,10 @@ func (s *Supervisor) take(n news) {
 		return
 	}
 	ev := n.event
+	if kind, _ := keeper.ParseTag(ev.Tag); kind != "" {
+		s.onHelper(ev)
+		return
+	}
 	switch ev.Kind {
 	case keeper.Spawned:
 		s.onSpawned(ev)
@@ -94,7 +98,8 @@ func (s *Supervisor) onSpawned(ev keeper.Event) {
 
 // attach gives the read end of a pipe to the room that reads it.
 func (s *Supervisor) attach(name string, run uint64, held string, fd int) {
-	switch pipeEnd(held) {
+	_, _, end, _ := keeper.ParsePipe(held)
+	switch end {
 	case "out":
 		s.logs.Attach(name, run, logs.Stdout, fd, held)
 	case "err":
@@ -117,6 +122,7 @@ func (s *Supervisor) ready(name string, run uint64) {
 
 // execed is the end of a successful exec, which for many is readiness.
 func (t *turn) execed(sv *service) {
+	t.watchHealth(sv)
 	if sv.rt.State == state.Starting && !sv.cur.Oneshot && sv.cur.Ready.Kind == spec.Spawned {
 		t.apply(sv, state.Ready, "")
 	}
@@ -176,13 +182,21 @@ func (t *turn) exited(sv *service, e state.Exit) {
 		return
 	}
 	was := sv.rt
-	next, ev := state.ClassifyExit(sv.rt, e, sv.rules(), t.mono)
+	classify := state.ClassifyExit
+	if sv.cur.PostExec.Given() {
+		if classify = state.ClassifyEnding; was.State == state.Stopping {
+			classify = state.ClassifyExit
+		}
+	}
+	next, ev := classify(sv.rt, e, sv.rules(), t.mono)
+	next.PostDue = sv.cur.PostExec.Given()
 	if ev != state.Ended {
 		next.LeftBy = t.mono + t.s.stopTimeout(sv)
 	}
 	t.touch(sv)
 	t.set(sv, next)
 	t.apply(sv, ev, "")
+	t.afterHook(sv)
 	if was.Queued && was.Again && t.s.ending == nil { // it went before it was told to
 		t.apply(sv, t.held(sv, state.StartFree, state.StartHeld), "")
 	}
@@ -196,10 +210,19 @@ func (t *turn) heldWhenGone(sv *service) bool {
 
 // goneBy is the end of the last process of the latest run.
 func (t *turn) goneBy(sv *service) {
+	if sv.rt.Hook != state.NoHook || sv.rt.PostDue {
+		next := sv.rt
+		next.MainGone = true
+		t.touch(sv)
+		t.set(sv, next)
+		t.afterHook(sv)
+		return
+	}
 	if sv.rt.Live && sv.rt.State != state.Stopping && !sv.cur.Target {
 		return // its own end is still to be told
 	}
 	next, ev := state.ClassifyGone(sv.rt, sv.rules(), t.mono, t.heldWhenGone(sv))
+	next.MainGone = false
 	t.touch(sv)
 	t.set(sv, next)
 	t.apply(sv, ev, "")

@@ -96,6 +96,9 @@ func (s *Supervisor) runningReason(sv *service) string {
 	if sv.rt.Queued {
 		return "is stopped after those that need it"
 	}
+	if sv.rt.Unwell != "" {
+		return "warning: " + sv.rt.Unwell
+	}
 	if sv.need == 0 {
 		return ""
 	}
@@ -158,6 +161,8 @@ func failureText(sv *service) string {
 		return fmt.Sprintf("dependency %s cannot come up", f.Text)
 	case state.MissingDependency:
 		return fmt.Sprintf("requires %s, which does not exist", f.Text)
+	case state.HealthCheckFailed:
+		return f.Text
 	case state.Lost:
 		return "its process was gone when the server came back"
 	}

@@ -214,6 +214,15 @@ func walk(rt *state.Service, w *walker) {
 	number(w, 36, &rt.Seq)
 	number(w, 37, &rt.FirstStart)
 	number(w, 38, &rt.FirstReady)
+	number(w, 40, &rt.Hook)
+	number(w, 41, &rt.HookSeq)
+	flag(w, 42, &rt.PostDue)
+	flag(w, 43, &rt.MainGone)
+	number(w, 44, &rt.ProbeAt)
+	number(w, 45, &rt.ProbeFailures)
+	text(w, 46, &rt.Unwell)
+	text(w, 47, &rt.StatusText)
+	number(w, 48, &rt.UID)
 }
 
 func number[T ~int | ~int64 | ~uint64 | ~uint8](w *walker, id uint64, p *T) {

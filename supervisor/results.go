@@ -85,6 +85,8 @@ type Full struct {
 	NextStartMS  *int64       `json:"next_start_ms,omitempty"` // from now, while a restart is pending
 	LastExit     *Exit        `json:"last_exit,omitempty"`
 	Command      []string     `json:"command,omitempty"`
+	Health       *Health      `json:"health,omitempty"`
+	StatusText   string       `json:"status_text,omitempty"` // what it says of itself, by sd_notify
 	File         string       `json:"file,omitempty"`
 	LogBytes     int64        `json:"log_bytes"`
 	LogDropped   int64        `json:"log_dropped"`
@@ -155,8 +157,11 @@ type Version struct {
 	PID        int    `json:"pid"`
 	Generation uint64 `json:"generation"` // servers started by this keeper, from 1
 	KeeperPID  int    `json:"keeper_pid"`
-	Mode       string `json:"mode"` // machine container user
-	StartedMS  int64  `json:"started_ms"`
+
+	Probation     bool   `json:"probation,omitempty"`      // an upgrade that has yet to prove itself
+	UpgradeFailed string `json:"upgrade_failed,omitempty"` // why the last upgrade was given up
+	Mode          string `json:"mode"`                     // machine container user
+	StartedMS     int64  `json:"started_ms"`
 }
 
 // Transition is one change of state, as events are told.

@@ -228,6 +228,7 @@ func (sm *sim) close() {
 }
 func (sm *sim) Cork()          {}
 func (sm *sim) Uncork()        {}
+func (sm *sim) Upgrade(int)    {}
 func (sm *sim) Ready()         {}
 func (sm *sim) End(keeper.End) { sm.ends++ }
 

@@ -23,15 +23,33 @@ const machinePath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 // for: the file may lie on a mount that does not answer. The lock is held.
 func (s *Supervisor) spawn(sv *service, run uint64) {
 	sp := sv.cur
-	if len(sp.EnvFiles) == 0 && sp.User == "" && sp.Group == "" && len(sp.Groups) == 0 {
-		s.keeper.Spawn(s.fill(sp, account{}, nil, run))
+	var more []string
+	if sp.Ready.Kind == spec.Notify {
+		path, err := s.notifyPath(sv.name)
+		if err != nil {
+			sv.preparing = true
+			go s.later(func() { s.prepared(sv, run, keeper.Spawn{}, err) })
+			return
+		}
+		more = []string{"NOTIFY_SOCKET=" + path}
+	}
+	if !needsFiles(sp) {
+		order := s.fill(sp, account{}, nil, run)
+		order.Env = append(order.Env, more...)
+		s.keeper.Spawn(order)
 		return
 	}
 	sv.preparing = true
 	go func() {
 		order, err := s.prepare(sp, run)
+		order.Env = append(order.Env, more...)
 		s.later(func() { s.prepared(sv, run, order, err) })
 	}()
+}
+
+// needsFiles reports whether files must be read before a run of sp.
+func needsFiles(sp *spec.Spec) bool {
+	return len(sp.EnvFiles) > 0 || sp.User != "" || sp.Group != "" || len(sp.Groups) > 0
 }
 
 // prepare reads what the run needs from files.
@@ -69,6 +87,12 @@ func (s *Supervisor) prepared(sv *service, run uint64, order keeper.Spawn, err e
 		case err != nil:
 			t.failed(sv, err.Error())
 		default:
+			if order.Cred != nil {
+				t.touch(sv)
+				next := sv.rt
+				next.UID = int(order.Cred.UID)
+				t.set(sv, next)
+			}
 			t.act(func() { s.keeper.Spawn(order) })
 		}
 	})
@@ -95,6 +119,9 @@ func (s *Supervisor) fill(sp *spec.Spec, who account, fromFiles []string, run ui
 	env.add(fromFiles...)
 	env.add(sp.Env...)
 	env.add("ZINIT_SERVICE="+sp.Name, fmt.Sprintf("ZINIT_RUN=%d", run))
+	if s.opt.Socket != "" {
+		env.add("ZINIT_SOCKET=" + s.opt.Socket)
+	}
 	o := keeper.Spawn{Tag: sp.Name, Run: run, Argv: sp.Exec.Argv, Env: env.list, Dir: sp.Dir, Umask: sp.Umask,
 		Cred: who.cred, AtExit: sp.StopSignal}
 	o.Paths = candidates(sp.Exec.Argv[0], env.get("PATH"))

@@ -12,6 +12,7 @@ import (
 	"zinit/supervisor/journal"
 	"zinit/supervisor/keeper"
 	"zinit/supervisor/logs"
+	"zinit/supervisor/probe"
 	"zinit/supervisor/spec"
 	"zinit/supervisor/state"
 )
@@ -28,6 +29,7 @@ type Keeper interface {
 	AckAsk(keeper.Ask)
 	Hold(name string, fds ...int)
 	Drop(name string)
+	Upgrade(fd int)
 	Ready()
 	End(keeper.End)
 }
@@ -68,6 +70,8 @@ type Options struct {
 	Target          string        // at boot start only this and what it pulls in; "": everything with status start
 	ShutdownTimeout time.Duration // 0: 90 s, in a container 10 s
 	LogLevel        Level         // which of zinit's own messages are kept
+	NotifyDir       string        // where the sockets of services with ready = "notify" are made
+	Socket          string        // user mode: told to services as ZINIT_SOCKET, by which a successor knows them
 	Environ         []string      // base environment of every service, KEY=VALUE
 	Now             func() int64  // CLOCK_MONOTONIC nanoseconds
 	Wall            func() int64  // Unix nanoseconds
@@ -92,30 +96,36 @@ type Supervisor struct {
 
 	backlog atomic.Int64 // events in news, plus one until the loop runs
 
-	mu         sync.Mutex // guards what follows; held for one decision, never while waiting
-	services   map[string]*service
-	names      []string // of services, sorted
-	graph      *graph.Graph
-	config     *Config
-	journal    *journal.Journal
-	fresh      *journal.Journal // replaces journal once it is held; both are written until then
-	timers     timers
-	alarm      *alarm         // set to the first of them; nil before Run
-	watched    int            // services with a deadline that a pause must not eat
-	tickAt     int64          // when the loop wakes to look for a pause, while there are such
-	starting   int            // services that are starting
-	waiters    waiters        // for a start slot
-	alive      int            // services of which something may live
-	seq        uint64         // of the last transition
-	holding    map[string]int // descriptors to be closed when the keeper holds them
-	tokens     tokens         // of requests decided
-	history    int            // the ring of transitions, -1: there is none
-	booted     int64          // when the boot began, CLOCK_MONOTONIC
-	specsHeld  uint64         // which "specs/N" holds the accepted definitions
-	ending     *ending
-	generation uint64
-	keeperPID  int
-	started    int64 // wall clock
+	mu          sync.Mutex // guards what follows; held for one decision, never while waiting
+	services    map[string]*service
+	names       []string // of services, sorted
+	graph       *graph.Graph
+	config      *Config
+	journal     *journal.Journal
+	fresh       *journal.Journal // replaces journal once it is held; both are written until then
+	timers      timers
+	alarm       *alarm            // set to the first of them; nil before Run
+	watched     int               // services with a deadline that a pause must not eat
+	tickAt      int64             // when the loop wakes to look for a pause, while there are such
+	starting    int               // services that are starting
+	waiters     waiters           // for a start slot
+	alive       int               // services of which something may live
+	seq         uint64            // of the last transition
+	holding     map[string]int    // descriptors to be closed when the keeper holds them
+	notify      *probe.Receiver   // hears what services say of themselves; nil until one may
+	notifyPaths map[string]string // of services that have a socket
+	refusals    int               // notifications not believed since refusedAt
+	refusedAt   int64
+	tokens      tokens // of requests decided
+	history     int    // the ring of transitions, -1: there is none
+	booted      int64  // when the boot began, CLOCK_MONOTONIC
+	specsHeld   uint64 // which "specs/N" holds the accepted definitions
+	ending      *ending
+	generation  uint64
+	probation   bool   // this server's binary has yet to prove itself
+	upgrade     string // why the keeper gave an upgrade up; "": it did not
+	keeperPID   int
+	started     int64 // wall clock
 }
 
 // service is what the supervisor knows of one service. All of it is guarded by
@@ -132,6 +142,10 @@ type service struct {
 
 	tally                   // of edges, kept by turn.set
 	slot      bool          // it waits for a start slot
+	asking    *asking       // the probe under way; nil: none
+	pause     int64         // before the next probe, while it is starting
+	answer    string        // of the last probe: what was wrong
+	answered  int64         // when that came, CLOCK_MONOTONIC; 0: never
 	watched   bool          // it has a deadline that a pause must not eat
 	preparing bool          // its spawn waits for env_file or user look-ups
 	removed   bool          // to be forgotten when it is gone
@@ -290,5 +304,5 @@ func (s *Supervisor) Lost() <-chan struct{} { return s.lost }
 // Version tells which zinit this is.
 func (s *Supervisor) Version() Version {
 	return Version{Version: s.opt.Version, PID: unix.Getpid(), Generation: s.generation,
-		KeeperPID: s.keeperPID, Mode: string(s.opt.Mode), StartedMS: s.started / 1e6}
+		Probation: s.probation, UpgradeFailed: s.upgrade, KeeperPID: s.keeperPID, Mode: string(s.opt.Mode), StartedMS: s.started / 1e6}
 }

@@ -202,6 +202,20 @@ func (t *turn) doom(sv *service) {
 	t.apply(sv, state.Doomed, "")
 }
 
+// keepAsking begins or ends the asking of a service whose state has changed.
+func (t *turn) keepAsking(sv *service) {
+	if sv.probes() {
+		t.watchHealth(sv)
+		return
+	}
+	t.dropProbe(sv)
+	if sv.rt.ProbeAt != 0 {
+		next := sv.rt
+		next.ProbeAt = 0
+		t.set(sv, next)
+	}
+}
+
 // apply carries sv through one row of the table. cause "" is the turn's.
 func (t *turn) apply(sv *service, ev state.Event, cause string) {
 	from := sv.rt
@@ -224,6 +238,7 @@ func (t *turn) apply(sv *service, ev state.Event, cause string) {
 	t.set(sv, next)
 	if next.State != from.State {
 		t.tell(sv, from, ev, cause)
+		t.keepAsking(sv)
 	}
 	t.number = outer
 	if sv.cur.Target {
@@ -262,22 +277,24 @@ func (t *turn) order(sv *service, next *state.Service, do state.Effect) {
 	}
 	if do&state.Spawn != 0 {
 		run := next.Run
-		t.act(func() { t.s.spawn(sv, run) })
+		if sv.cur.PreExec.Given() {
+			t.beginHook(sv, next, state.PreHook)
+		} else {
+			t.act(func() { t.s.spawn(sv, run) })
+		}
 	}
 	if do&state.ArmStart != 0 && sv.spec.StartTimeout > 0 {
 		next.StartBy = t.mono + int64(sv.spec.StartTimeout)
 	}
 	if do&state.SendStop != 0 {
-		t.signal(sv, next, sv.cur.StopSignal)
-		if sv.cur.StopSignal != unix.SIGKILL {
-			t.signal(sv, next, unix.SIGCONT)
-		}
+		t.stopBegins(sv, next)
 	}
 	if do&state.ArmStop != 0 {
 		next.StopBy = t.mono + t.s.stopTimeout(sv)
 	}
 	if do&state.SendKill != 0 {
 		t.signal(sv, next, unix.SIGKILL)
+		t.signalHook(sv, next, unix.SIGKILL)
 	}
 	if do&state.ArmKill != 0 {
 		next.StopBy = t.mono + killGrace
@@ -413,7 +430,7 @@ func (t *turn) forget(sv *service) {
 	delete(s.services, sv.name)
 	s.names = slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == sv.name })
 	t.gone = append(t.gone, sv.name)
-	t.act(func() { s.logs.Forget(sv.name) })
+	t.act(func() { s.logs.Forget(sv.name); s.forgetNotify(sv.name) })
 	for _, e := range s.graph.In(sv.name) {
 		if d := s.services[e.From]; d != nil {
 			t.touch(d)

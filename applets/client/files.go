@@ -12,7 +12,7 @@ import (
 
 func (s *session) reloadVerb() *command {
 	return &command{
-		name: "reload", usage: "read the service files again: whole, or not at all",
+		name: "reload", usage: "read the service files again: whole, or not at all; with names, have those services reload", args: "[NAME...]",
 		about:   example("  zinit reload --dry-run\n  zinit reload"),
 		options: []option{{"dry-run", "", false, "only show what would change"}},
 		run:     s.reload,
@@ -20,8 +20,8 @@ func (s *session) reloadVerb() *command {
 }
 
 func (s *session) reload(c *call) error {
-	if err := c.none(); err != nil {
-		return err
+	if len(c.names) > 0 {
+		return s.reloadServices(c)
 	}
 	var r supervisor.Reload
 	done, err := s.ask(c.ctx, "system.reload", map[string]bool{"dry_run": c.is("dry-run"), "restart": c.is("restart")}, &r)
@@ -46,6 +46,24 @@ func (s *session) reload(c *call) error {
 		fmt.Fprintf(s.std.Out, "%d unchanged; nothing was done\n", r.Unchanged)
 	default:
 		fmt.Fprintf(s.std.Out, "%d unchanged\n", r.Unchanged)
+	}
+	return nil
+}
+
+// reloadServices has services read their own configuration again.
+func (s *session) reloadServices(c *call) error {
+	names, err := s.names(c.ctx, c)
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		done, err := s.ask(c.ctx, "service.reload", map[string]string{"name": n}, nil)
+		if err != nil {
+			return s.suggest(c.ctx, err, n)
+		}
+		if !done {
+			fmt.Fprintf(s.std.Out, "Asked to reload: %s\n", line(n))
+		}
 	}
 	return nil
 }

@@ -41,8 +41,12 @@ func (s *session) helpVerb() *command {
 // overview lists every command and topic.
 func (s *session) overview() {
 	fmt.Fprintf(s.std.Out, "zinit %s: supervise services, and say why they are as they are\n\nUsage: zinit [--socket PATH] [--json] [--no-color] COMMAND ...\n\n", applets.Version)
+	wide := 0
 	for _, c := range s.verbs() {
-		fmt.Fprintf(s.std.Out, "  %-10s %s\n", strings.Join(c.names(), ", "), c.usage)
+		wide = max(wide, len(strings.Join(c.names(), ", ")))
+	}
+	for _, c := range s.verbs() {
+		fmt.Fprintf(s.std.Out, "  %-*s  %s\n", wide, strings.Join(c.names(), ", "), c.usage)
 	}
 	fmt.Fprintf(s.std.Out, `
 Manual: zinit help TOPIC, with %s

@@ -154,6 +154,16 @@ func (s *session) fullRest(f supervisor.Full, row func(label, format string, arg
 	if f.Run > 0 {
 		row("Runs", "%d, restarts in a row %d of %d", f.Run, f.Attempts, f.MaxRestarts)
 	}
+	if h := f.Health; h != nil {
+		text := fmt.Sprintf("%s, %s %s", h.State, h.Type, h.Target)
+		if h.Last != "" {
+			text += "; last answer: " + h.Last
+		}
+		row("Health", "%s", text)
+	}
+	if f.StatusText != "" {
+		row("Says", "%s", f.StatusText)
+	}
 	if f.LastExit != nil {
 		row("Last exit", "%s (run %d, pid %d)", f.LastExit.Text, f.LastExit.Run, f.LastExit.PID)
 	}

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -52,7 +53,10 @@ func (s *session) everyUser(ctx context.Context) ([]string, error) {
 	}
 	var out []string
 	for _, i := range list {
-		if i.Class != "system" {
+		switch {
+		case i.State.Reason != nil && i.State.Reason.Type == "invalid_file":
+			fmt.Fprintf(s.std.Err, "zinit: %s is left out: its file does not load\n", line(i.Name))
+		case i.Class != "system":
 			out = append(out, i.Name)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"zinit/applets"
@@ -21,6 +22,7 @@ type flags struct {
 	shutdownTimeout     time.Duration
 	trust               bool
 	readyFD             int
+	endLeftovers        bool
 	mode                supervisor.Mode
 	keeperFD            int // 0: a person called
 	level               supervisor.Level
@@ -40,6 +42,7 @@ Flags:
       --target NAME         start only NAME and what it pulls in
       --shutdown-timeout D  how long a shutdown may take, e.g. 30s (default 90s, in a container 10s)
       --trust-config        a file's wrong owner or mode is a warning, not an error
+      --end-leftovers       stop what an earlier zinit on this socket left running when it was killed
       --ready-fd N          write a newline to descriptor N when ready
 `
 
@@ -60,6 +63,7 @@ func parse(args []string, std applets.Streams) (f *flags, status int) {
 	fs.DurationVar(&f.shutdownTimeout, "shutdown-timeout", 0, "")
 	fs.BoolVar(&f.trust, "trust-config", false, "")
 	fs.IntVar(&f.readyFD, "ready-fd", 0, "")
+	fs.BoolVar(&f.endLeftovers, "end-leftovers", false, "")
 	fs.IntVar(&f.keeperFD, "keeper-fd", 0, "")
 	fs.StringVar((*string)(&f.mode), "mode", string(supervisor.User), "")
 	pid1Mode := fs.Bool("pid1-mode", false, "")
@@ -91,6 +95,13 @@ func (f *flags) check() error {
 	var ok bool
 	if f.level, ok = supervisor.ParseLevel(f.logLevel); !ok {
 		return fmt.Errorf("unknown log level %q: debug, info, warn or error", f.logLevel)
+	}
+	if f.configDir != "" { // the server has another working directory than who typed this
+		abs, err := filepath.Abs(f.configDir)
+		if err != nil {
+			return fmt.Errorf("cannot use --config-dir %q: %w", f.configDir, err)
+		}
+		f.configDir = abs
 	}
 	if f.shutdownTimeout < 0 {
 		return fmt.Errorf("--shutdown-timeout %s is negative", f.shutdownTimeout)

@@ -22,7 +22,7 @@ type methods struct {
 // results are those of zinit 0.3.9, extended.
 func Methods(s *supervisor.Supervisor, pump *logs.Pump) []rpc.Method {
 	m := methods{s, pump}
-	all := slices.Concat(m.system(), m.services(), m.definitions(), m.output())
+	all := slices.Concat(m.system(), m.services(), m.definitions(), m.output(), m.usage(), m.bulk())
 	for i := range all {
 		if all[i].Access == rpc.Write {
 			all[i].Params = append(slices.Clone(all[i].Params), tokenParam)
@@ -56,7 +56,11 @@ func (m methods) system() []rpc.Method {
 		m.end("system.poweroff", "poweroff", "Stops everything in order and powers the machine off."),
 		m.end("system.reboot", "reboot", "Stops everything in order and reboots the machine."),
 		m.end("system.halt", "halt", "Stops everything in order and halts the machine."),
-		m.reload("system.reload"), m.reload("service.reload"),
+		{Name: "system.upgrade", Doc: "Replaces the server by the binary in a file; services feel nothing.", Access: rpc.Write, Handler: m.upgrade,
+			Params: []rpc.Param{{Name: "path", Type: "string", Required: true, Doc: "absolute path of the new binary"}}},
+		m.reload("system.reload"),
+		{Name: "service.reload", Doc: "Has a service read its configuration again; without a name the same as system.reload.", Access: rpc.Write, Handler: m.reloadService,
+			Params: []rpc.Param{optional(nameParam), dryParam}},
 		{Name: "system.boot", Doc: "What the boot spent its time on, with the critical chain.", Access: rpc.Read,
 			Handler: func(*rpc.Call) (any, error) { return m.s.Boot(), nil }},
 		{Name: "events.list", Doc: "The transitions that are still known, oldest first.", Access: rpc.Read, Handler: m.past,
@@ -106,6 +110,33 @@ func operator(c *rpc.Call) supervisor.Cause {
 // eventBuffer is how many transitions a subscriber may be behind.
 const eventBuffer = 1024
 
+func (m methods) reloadService(c *rpc.Call) (any, error) {
+	name, err := oneName(c)
+	if err != nil {
+		return nil, err
+	}
+	if name == "" {
+		return answer(m.s.Reload(operator(c), supervisor.ReloadOptions{}))
+	}
+	if err := m.s.ReloadService(name, operator(c)); err != nil {
+		return nil, codeOf(err)
+	}
+	return ok, nil
+}
+
+func (m methods) upgrade(c *rpc.Call) (any, error) {
+	var p struct {
+		Path string `json:"path"`
+	}
+	if err := c.Bind(&p); err != nil {
+		return nil, err
+	}
+	if err := m.s.Upgrade(p.Path, operator(c)); err != nil {
+		return nil, codeOf(err)
+	}
+	return ok, nil
+}
+
 func (m methods) past(c *rpc.Call) (any, error) {
 	var p struct {
 		After uint64 `json:"after"`
@@ -131,27 +162,29 @@ func (m methods) events(c *rpc.Call) (any, error) {
 	}
 	return c.Subscribe(func(ctx context.Context, id uint64) {
 		defer sub.Close()
-		known := uint64(0)
+		var told, last uint64 // transitions said to be missing; number of the last one sent
 		for _, tr := range past {
-			if known = tr.Seq; c.Notify("event", event{tr, id, 0}) != nil {
+			if last = tr.Seq; c.Notify("event", event{tr, id, 0}) != nil {
 				return
 			}
 		}
-		missed := uint64(0)
 		for {
 			select {
 			case tr, open := <-sub.C:
 				if !open {
 					return
 				}
-				if tr.Seq <= known {
+				if tr.Seq <= last {
 					continue
 				}
-				now := sub.Missed()
-				if c.Notify("event", event{tr, id, now - missed}) != nil {
+				var missed uint64 // here: Missed also counts what will be missing further on
+				if last != 0 {
+					missed = min(tr.Seq-last-1, sub.Missed()-told)
+				}
+				if c.Notify("event", event{tr, id, missed}) != nil {
 					return
 				}
-				missed = now
+				told, last = told+missed, tr.Seq
 			case <-ctx.Done():
 				return
 			}

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"zinit/rpc"
@@ -12,16 +13,18 @@ import (
 
 func (m methods) output() []rpc.Method {
 	lines := rpc.Param{Name: "lines", Type: "integer", Doc: "at most so many, the newest; default 100"}
-	filters := []rpc.Param{maybeName, {Name: "names", Type: "array", Doc: "several services"},
-		{Name: "stream", Type: "string", Doc: "stdout or stderr; both when absent"},
-		{Name: "since", Type: "integer", Doc: "Unix milliseconds; not older than this"}, lines}
+	names := rpc.Param{Name: "names", Type: "array", Doc: "several services"}
+	stream := rpc.Param{Name: "stream", Type: "string", Doc: "stdout or stderr; both when absent"}
+	since := rpc.Param{Name: "since", Type: "integer", Doc: "Unix milliseconds; not older than this"}
+	// by position in the order of zinit 0.3, then what is new
+	filters := []rpc.Param{maybeName, lines, stream, since, names}
 	return []rpc.Method{
 		{Name: "logs.get", Doc: "The last lines as text: milliseconds, stream, line.", Access: rpc.Read, Params: []rpc.Param{maybeName, lines}, Handler: m.logsGet},
 		{Name: "logs.tail", Doc: "The last lines as objects.", Access: rpc.Read, Params: filters, Handler: m.logsTail},
 		{Name: "logs.filter", Doc: "Lines by service, stream and time; as text when only service is given.", Access: rpc.Read, Handler: m.logsFilter,
-			Params: append(filters, rpc.Param{Name: "service", Type: "string", Doc: "the older name of name"})},
+			Params: []rpc.Param{maybeName, stream, since, lines, names, {Name: "service", Type: "string", Doc: "the older name of name"}}},
 		{Name: "logs.follow", Doc: "The last lines and then every new one, as notifications \"log\".", Access: rpc.Read, Handler: m.logsFollow,
-			Params: append(filters, rpc.Param{Name: "cursors", Type: "object", Doc: "service to seq: go on after it"})},
+			Params: append(slices.Clone(filters), rpc.Param{Name: "cursors", Type: "object", Doc: "service to seq: go on after it"})},
 	}
 }
 

@@ -29,7 +29,13 @@ func (f *flags) paths() (p paths, err error) {
 	}
 	switch {
 	case len(f.sockets) > 0:
-		p.sockets = f.sockets
+		for _, path := range f.sockets { // the server has another working directory
+			abs, err := filepath.Abs(path)
+			if err != nil {
+				return p, fmt.Errorf("cannot use --socket %q: %w", path, err)
+			}
+			p.sockets = append(p.sockets, abs)
+		}
 	case f.mode != supervisor.User || os.Geteuid() == 0:
 		p.sockets = systemSockets()
 	default:

@@ -90,7 +90,15 @@ func run(f *flags, client *keeper.Client, w *keeper.Welcome) error {
 }
 
 func (f *flags) options(p paths) supervisor.Options {
-	return supervisor.Options{Mode: f.mode, Version: applets.Version, Roots: p.roots, Trust: f.trust, Target: f.target,
+	socket := ""
+	if f.mode == supervisor.User {
+		socket = p.sockets[0]
+	}
+	notify := "/run/zinit/notify"
+	if f.mode == supervisor.User {
+		notify = p.sockets[0] + ".notify"
+	}
+	return supervisor.Options{Mode: f.mode, Socket: socket, NotifyDir: notify, Version: applets.Version, Roots: p.roots, Trust: f.trust, Target: f.target,
 		ShutdownTimeout: f.shutdownTimeout, LogLevel: f.level, Environ: supervisor.BaseEnviron(f.mode, os.Environ())}
 }
 

@@ -44,6 +44,9 @@ func keep(f *flags, std applets.Streams) int {
 	if err == nil {
 		err = nobodyThere(p.sockets)
 	}
+	if err == nil {
+		err = noLeftovers(p.sockets[0], f.endLeftovers, std.Err)
+	}
 	if err != nil {
 		fmt.Fprintf(std.Err, "zinit: %v\n", err)
 		return 1

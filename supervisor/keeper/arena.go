@@ -16,9 +16,11 @@ const (
 	slotCount  = 127 // with the kick word, what one futex_waitv takes
 	slotSize   = 256 << 10
 	slotKeep   = 64 << 10 // pages beyond are given back after a large spawn
-	maxSteps   = 62 + 24 + maxLimits + MaxPaths
+	maxSteps   = 62 + 24 + maxLimits + maxAttributes + MaxPaths
 	dataOffset = (int(unsafe.Sizeof(header{})) + (maxSteps+1)*int(unsafe.Sizeof(step{})) + 15) &^ 15
 	stackSize  = 4 << 10
+
+	maxAttributes = 2*4 + 8 + 3 + (maxCap + 1) + 3 // files written, terminal, priorities, capabilities
 )
 
 // header is how the child reports. The assembly knows its layout.
@@ -45,13 +47,14 @@ type slot struct {
 	mem   []byte
 	head  *header
 	steps *[maxSteps + 1]step
-	names [maxSteps]string // what each step is called in a report
-	n     int              // steps in the list
-	used  int              // bytes of mem in use
-	full  bool             // something did not fit, or held a NUL
+	names []string // what each step is called in a report; as long as the longest list it had
+	n     int      // steps in the list
+	used  int      // bytes of mem in use
+	full  bool     // something did not fit, or held a NUL
 
 	sharing bool // the child shares our descriptors until its first step
 	clears  bool // the kernel undoes our handlers of signals
+	cgroup  int  // that the kernel starts the child in; -1: none
 }
 
 // arena is all slots. The lock of the keeper guards free and least.
@@ -104,12 +107,16 @@ func (a *arena) trim() {
 		return
 	}
 	a.least = slotCount
+	for _, s := range a.free[:slotCount-slotsKept] {
+		s.names = nil
+	}
 	_ = unix.Madvise(a.rest, unix.MADV_DONTNEED)
 }
 
 func (s *slot) reset() {
 	*s.head = header{}
-	s.n, s.used, s.full, s.sharing, s.clears = 0, dataOffset, false, false, false
+	s.n, s.used, s.full, s.sharing, s.clears, s.cgroup = 0, dataOffset, false, false, false, -1
+	s.names = s.names[:0]
 }
 
 // give takes back a slot whose child has left it.
@@ -163,7 +170,7 @@ func (s *slot) add(name string, pass uint64, nr uintptr, args ...uintptr) {
 	st := &s.steps[s.n]
 	*st = step{nr: nr, pass: pass}
 	copy(st.args[:], args)
-	s.names[s.n] = name
+	s.names = append(s.names, name)
 	s.n++
 	s.steps[s.n].nr = lastStep
 }

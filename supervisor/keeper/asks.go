@@ -110,6 +110,10 @@ func (k *keeper) hearOnce() {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if what == Restart { // needs nobody's consent
+		k.restart()
+		return
+	}
 	k.asks.ask(what)
 	k.flush()
 	if what.Ends() {

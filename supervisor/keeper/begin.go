@@ -3,6 +3,8 @@ package keeper
 import (
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // spawn starts a run, or tells again about one that is known. Only the
@@ -93,7 +95,7 @@ func (k *keeper) giveBack(s *slot) {
 // slot is unused.
 func (k *keeper) begin(key runKey, s *Spawn, slot *slot) syscall.Errno {
 	e := &entry{key: key, atExit: s.AtExit, report: -1}
-	j := job{spawn: s, stdio: [3]int{k.null, -1, -1}, extra: -1, exe: -1, keep: -1, nofileHard: k.hard, ignored: k.ignored}
+	j := job{spawn: s, stdio: [3]int{k.null, -1, -1}, extra: -1, exe: -1, keep: -1, nofileHard: k.hard, ignored: k.ignored, oom: k.oom}
 	if !j.possible() {
 		return k.refuse(e, slot, stepMessage, syscall.EINVAL)
 	}
@@ -105,8 +107,11 @@ func (k *keeper) begin(key runKey, s *Spawn, slot *slot) syscall.Errno {
 	default:
 		return k.refuse(e, slot, stepPipe, errno)
 	}
-	e.needed = p.write[:p.n]
+	e.needed = p.write[p.from:p.n]
 	j.stdio[1], j.stdio[2] = p.write[0], p.write[1]
+	if s.TTY != "" {
+		j.stdio[1], j.stdio[2] = k.null, k.null // until the terminal is open
+	}
 	if s.ReadyFD > 0 {
 		j.extra = p.write[2]
 	}
@@ -117,7 +122,7 @@ func (k *keeper) begin(key runKey, s *Spawn, slot *slot) syscall.Errno {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for end := range p.n {
+	for end := p.from; end < p.n; end++ {
 		_, _ = k.held.put(pipeName(key, end), []int{p.read[end]}) // reserve saw the room
 	}
 	k.children.add(e)
@@ -142,6 +147,12 @@ func (k *keeper) refuse(e *entry, slot *slot, step string, errno syscall.Errno) 
 // birth makes the process. Until launched or refuse is called the reaper leaves
 // children alone that it does not know.
 func (k *keeper) birth(e *entry, j *job, slot *slot) (step string, errno syscall.Errno) {
+	if slot.cgroup, errno = j.openCgroup(); errno != 0 {
+		return stepCgroup, errno
+	}
+	if cgroup := slot.cgroup; cgroup >= 0 {
+		defer unix.Close(cgroup)
+	}
 	if errno := j.prepare(slot); errno != 0 {
 		return stepMessage, errno
 	}
@@ -150,12 +161,14 @@ func (k *keeper) birth(e *entry, j *job, slot *slot) (step string, errno syscall
 	forking := k.forking
 	k.mu.Unlock()
 	before := ticks()
-	if !forking {
+	if apart := j.ownMemory(); !forking && !apart {
 		e.slot = slot
-		e.pid, errno = clone(slot)
-		if errno == syscall.EINVAL || errno == syscall.ENOSYS || errno == syscall.EPERM {
-			forking = true
+		e.pid, errno = j.clone(slot)
+		if forking = errno == syscall.EINVAL || errno == syscall.ENOSYS || errno == syscall.EPERM; forking {
+			k.forkFromNowOn()
 		}
+	} else {
+		forking = true
 	}
 	if forking {
 		e.slot = nil
@@ -174,11 +187,33 @@ func (k *keeper) birth(e *entry, j *job, slot *slot) (step string, errno syscall
 	return "", 0
 }
 
+// clone starts the child of a prepared slot. One that the kernel does not start
+// in its cgroup is started without and moves itself, so that what is wrong is
+// told by the step that says it. A cgroup without room is no such case: it lets
+// everybody move in.
+func (j *job) clone(s *slot) (pid int, errno syscall.Errno) {
+	pid, errno = clone(s)
+	if s.cgroup < 0 || errno == 0 || errno == syscall.EAGAIN || errno == syscall.ENOMEM {
+		return pid, errno
+	}
+	s.reset()
+	if errno := j.prepare(s); errno != 0 {
+		return 0, errno
+	}
+	return clone(s)
+}
+
+func (k *keeper) forkFromNowOn() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.forking = true
+}
+
 // launched has somebody watch for the end of e's exec, and lets the reaper
 // look for e. Lock held.
 func (k *keeper) launched(e *entry, slot *slot) {
 	if e.slot == nil {
-		k.forking, k.urgent = true, true
+		k.urgent = true
 		k.giveBack(slot)
 		e.letGo()
 		fd := e.report
@@ -249,11 +284,7 @@ func killedBeforeExec(pid int) bool {
 
 // news owes kind to the server, unless e is the server. Lock held.
 func (k *keeper) news(e *entry, kind EventKind) {
-	if e.server {
-		if kind == Failed {
-			k.say("cannot start the server: %s: %v", e.step, e.errno)
-		}
-		return
+	if e.serves == nil {
+		k.owe(e, kind)
 	}
-	k.owe(e, kind)
 }

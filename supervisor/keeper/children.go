@@ -26,7 +26,7 @@ type runKey struct {
 // if it had one, is reaped. The keeper's lock guards all of it.
 type entry struct {
 	key    runKey
-	server bool   // it is a server, not a run
+	serves *conn  // a server's end of this; nil: it is a run
 	pid    int    // 0: no process ever existed
 	start  uint64 // field 22 of its stat
 	atExit syscall.Signal

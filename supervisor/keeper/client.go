@@ -26,6 +26,8 @@ type Client struct {
 	late    *time.Timer // makes due what can
 	corked  bool
 	lost    bool
+	seen    uint64     // datagrams that are delivered
+	said    uint64     // of them, those the keeper is told of
 	sending sync.Mutex // held while a batch of the queue goes out
 	tellMu  sync.Mutex // one delivery at a time
 	tell    func(Event)
@@ -119,6 +121,7 @@ func (w *Welcome) add(kind byte, d *decoder, fds []int) []int {
 	switch kind {
 	case recWelcome:
 		w.Generation, w.Failures, w.Probation, w.KeeperPID = d.u64(), d.num(), d.flag(), d.num()
+		w.UpgradeFailed = d.str(maxFailure)
 	case recChild:
 		if ev := d.event(); !d.bad {
 			w.Children = append(w.Children, ev.child())
@@ -183,8 +186,11 @@ func (c *Client) read() {
 			break
 		}
 		_ = records(b, func(kind byte, d *decoder) error {
+			if kind != recEvent { // it asks for nothing but the word below
+				return nil
+			}
 			ev := d.event()
-			if d.bad || kind != recEvent {
+			if d.bad {
 				return errMalformed
 			}
 			fds = ev.claim(fds, cut)
@@ -192,12 +198,25 @@ func (c *Client) read() {
 			return nil
 		})
 		closeAll(fds)
+		c.delivered()
 	}
 	c.mu.Lock()
 	c.lost = true
 	c.mu.Unlock()
 	c.wake.Signal()
 	c.deliver(Event{Kind: Lost})
+}
+
+// delivered notes that one more datagram is done with. The keeper takes a
+// server that does not say so for hung; it is told with the next message, or
+// by itself a little later.
+func (c *Client) delivered() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.queue) == 0 && c.seen == c.said {
+		c.late.Reset(tidyWithin)
+	}
+	c.seen++
 }
 
 // receive waits for the next datagram.
@@ -269,6 +288,12 @@ func (c *Client) take() []outgoing {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	batch := c.queue
+	if c.seen > c.said {
+		c.said = c.seen
+		var e encoder
+		e.request(&request{kind: recSeen, num: c.seen})
+		batch = append(batch, outgoing{b: e.b})
+	}
 	c.queue, c.due = nil, false
 	c.late.Stop()
 	return batch
@@ -374,64 +399,8 @@ func (c *Client) putLate(r *request) {
 	if c.lost {
 		return
 	}
-	if len(c.queue) == 0 {
+	if len(c.queue) == 0 && c.seen == c.said {
 		c.late.Reset(tidyWithin)
 	}
 	c.queue = append(c.queue, outgoing{b: e.b})
 }
-
-func (c *Client) request(r *request, fds ...int) {
-	var e encoder
-	e.request(r)
-	c.put(outgoing{b: e.b, fds: fds})
-}
-
-// Spawn asks for a run. Spawned, then Execed or Failed follow, or Failed or
-// Busy alone. Arguments and environment that fit no message are Failed with
-// E2BIG.
-func (c *Client) Spawn(s Spawn) {
-	var e encoder
-	e.request(&request{kind: recSpawn, spawn: s})
-	if len(e.b) > maxSpawn {
-		c.put(outgoing{answer: &Event{Kind: Failed, Tag: s.Tag, Run: s.Run, Step: stepMessage, Errno: syscall.E2BIG}})
-		return
-	}
-	c.put(outgoing{b: e.b})
-}
-
-// Signal asks for a signal. Signaled follows.
-func (c *Client) Signal(s Signal) { c.request(&request{kind: recSignal, signal: s}) }
-
-// Ack says that a Failed, Exited or Gone of a run is recorded and need not be
-// told again. When Exited and Gone are both acknowledged, or Failed is, the
-// keeper forgets the run; what it holds of it stays until it is dropped.
-func (c *Client) Ack(kind EventKind, tag string, run uint64) {
-	c.putLate(&request{kind: recAck, ack: kind, spawn: Spawn{Tag: tag, Run: run}})
-}
-
-// AckAsk says that everything asked up to a.Times is recorded.
-func (c *Client) AckAsk(a Ask) { c.request(&request{kind: recAckAsk, ask: a}) }
-
-// Hold gives the keeper its own copies of fds under a name, in place of what
-// it held under that name. The caller's fds must stay open until Held comes;
-// its Errno is 0 when they are held, and only then.
-func (c *Client) Hold(name string, fds ...int) {
-	if len(name) > MaxName || len(fds) > MaxFDs {
-		c.put(outgoing{answer: &Event{Kind: Held, Name: name, Errno: syscall.E2BIG}})
-		return
-	}
-	c.request(&request{kind: recHold, name: name, nfds: len(fds)}, slices.Clone(fds)...)
-}
-
-// Drop lets the keeper close what it holds under a name. An unknown name is
-// no error.
-func (c *Client) Drop(name string) { c.putLate(&request{kind: recDrop, name: name}) }
-
-// Ready tells the keeper that this server serves: its next death costs no
-// pause.
-func (c *Client) Ready() { c.request(&request{kind: recReady}) }
-
-// End asks for the end of everything. Lost follows when the keeper has heard
-// it; the server should then exit, and is killed if it does not within a few
-// seconds. What it asks for after End may not be done.
-func (c *Client) End(e End) { c.request(&request{kind: recEnd, end: e}) }

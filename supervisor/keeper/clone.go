@@ -21,7 +21,11 @@ func cloneSteps(nr, first, second uintptr, head *header, steps *step) (pid, errn
 // Source: clone(2).
 type cloneArgs struct {
 	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls uint64
+	setTID, setTIDSize, cgroup                                           uint64
 }
+
+// cloneArgsVer0 is the size that the first kernels with clone3 know.
+const cloneArgsVer0 = 64
 
 // clone starts a child on the prepared slot and returns at once. All signals
 // are blocked in the thread across the clone and so in the child, because
@@ -47,7 +51,12 @@ func clone(s *slot) (pid int, errno syscall.Errno) {
 		at := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(s.mem))))
 		args := cloneArgs{flags: uint64(flags)&^0xff | unix.CLONE_CLEAR_SIGHAND, exitSignal: uint64(unix.SIGCHLD),
 			childTID: uint64(uintptr(unsafe.Pointer(s.head))), stack: at, stackSize: uint64(s.stack()) - at}
-		p, e = cloneSteps(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&args)), unsafe.Sizeof(args), s.head, &s.steps[0])
+		size := uintptr(cloneArgsVer0)
+		if s.cgroup >= 0 {
+			args.flags |= unix.CLONE_INTO_CGROUP
+			args.cgroup, size = uint64(s.cgroup), unsafe.Sizeof(args)
+		}
+		p, e = cloneSteps(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&args)), size, s.head, &s.steps[0])
 		runtime.KeepAlive(&args)
 	} else {
 		p, e = cloneSteps(unix.SYS_CLONE, flags, s.stack(), s.head, &s.steps[0])

@@ -22,6 +22,8 @@ const (
 	recDrop
 	recReady
 	recEnd
+	recSeen
+	recUpgrade
 )
 const (
 	recEvent byte = iota + 64
@@ -30,12 +32,13 @@ const (
 	recHeld
 	recAsk
 	recWelcomeEnd
+	recNudge
 )
 
 // request is any record a server sends; which fields count follows from kind.
 type request struct {
 	kind   byte
-	num    uint64 // hello: version
+	num    uint64 // hello: version; seen: datagrams
 	nfds   int    // hold
 	spawn  Spawn
 	signal Signal
@@ -154,7 +157,7 @@ func records(b []byte, f func(kind byte, body *decoder) error) error {
 func (e *encoder) request(r *request) {
 	at := e.begin(r.kind)
 	switch r.kind {
-	case recHello:
+	case recHello, recSeen:
 		e.u64(r.num)
 	case recSpawn:
 		e.spawn(&r.spawn)
@@ -188,9 +191,9 @@ func (e *encoder) request(r *request) {
 func decodeRequest(kind byte, d *decoder) (request, error) {
 	r := request{kind: kind}
 	switch kind {
-	case recHello:
+	case recHello, recSeen:
 		r.num = d.u64()
-	case recNext, recReady:
+	case recNext, recReady, recUpgrade:
 	case recSpawn:
 		r.spawn = d.spawn()
 	case recSignal:
@@ -239,15 +242,36 @@ func (e *encoder) spawn(s *Spawn) {
 		e.u64(l.Hard)
 	}
 	e.flag(s.Cred != nil)
-	if s.Cred == nil {
-		return
+	if s.Cred != nil {
+		e.u32(s.Cred.UID)
+		e.u32(s.Cred.GID)
+		e.u32(uint32(len(s.Cred.Groups)))
+		for _, g := range s.Cred.Groups {
+			e.u32(g)
+		}
 	}
-	e.u32(s.Cred.UID)
-	e.u32(s.Cred.GID)
-	e.u32(uint32(len(s.Cred.Groups)))
-	for _, g := range s.Cred.Groups {
-		e.u32(g)
+	e.attributes(s)
+}
+
+func (e *encoder) attributes(s *Spawn) {
+	e.num(s.Nice)
+	e.num(s.IONice.Class)
+	e.num(s.IONice.Level)
+	e.flag(s.OOMScoreAdj != nil)
+	if s.OOMScoreAdj != nil {
+		e.num(*s.OOMScoreAdj)
 	}
+	e.u32(uint32(len(s.CPUs)))
+	for _, word := range s.CPUs {
+		e.u64(word)
+	}
+	e.flag(s.NoNewPrivs)
+	e.flag(s.Caps != nil)
+	if s.Caps != nil {
+		e.u64(*s.Caps)
+	}
+	e.str(s.TTY)
+	e.str(s.Cgroup)
 }
 
 func (d *decoder) spawn() Spawn {
@@ -266,7 +290,25 @@ func (d *decoder) spawn() Spawn {
 			s.Cred.Groups = append(s.Cred.Groups, d.u32())
 		}
 	}
+	d.attributes(&s)
 	return s
+}
+
+func (d *decoder) attributes(s *Spawn) {
+	s.Nice, s.IONice = d.num(), IONice{Class: d.num(), Level: d.num()}
+	if d.flag() {
+		n := d.num()
+		s.OOMScoreAdj = &n
+	}
+	for range d.count(maxCPUWords, 8) {
+		s.CPUs = append(s.CPUs, d.u64())
+	}
+	s.NoNewPrivs = d.flag()
+	if d.flag() {
+		caps := d.u64()
+		s.Caps = &caps
+	}
+	s.TTY, s.Cgroup = d.str(maxPath), d.str(maxPath)
 }
 
 // event writes ev as a record of the given kind: recEvent, or recChild for an

@@ -23,13 +23,18 @@ func (k *keeper) endWanted(end End) {
 		k.forgive()
 		k.wrote.Broadcast()
 	}
-	server := k.server
-	time.AfterFunc(exitWithin, func() {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		k.kill(server)
-	})
+	time.AfterFunc(exitWithin, func() { k.guarded("end", k.endServer) })
 	k.hurryUp()
+}
+
+// endServer kills the server there is, be it one that was just being started
+// when the end was wanted.
+func (k *keeper) endServer() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.conn != nil {
+		k.killServer(k.conn)
+	}
 }
 
 // expectServer watches over a request to end while nobody is ready to carry it
@@ -57,7 +62,9 @@ func (k *keeper) endAlone() {
 	}
 	k.say("no server is ready to stop the services in order; ending them all")
 	k.endWanted(End{How: k.asks.ending(), Status: StatusAlone})
-	k.kill(k.server)
+	if k.conn != nil {
+		k.killServer(k.conn)
+	}
 }
 
 // sweep ends all that is left, now that the server is gone: TERM, a grace,

@@ -10,16 +10,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Where clone with shared memory is refused, or for a processor it is not
-// written for, a child is forked by Go's own means and becomes the exec-steps
-// applet: our binary again, which makes the same steps and reports through a
-// pipe that its last exec closes.
+// Where clone with shared memory is refused, for a processor it is not written
+// for, and for a run that must have memory of its own before its exec, a child
+// is forked by Go's own means and becomes the exec-steps applet: our binary
+// again, which makes the same steps and reports through a pipe that its last
+// exec closes.
 
 // What exec-steps finds: 0, 1 and 2 are in place already.
 const (
 	stepsFD  = 3 // the encoded Spawn
 	reportFD = 4
 	extraFD  = 5
+	exeFD    = 6 // a server's binary
 )
 
 // forkSteps starts a child on the job and returns where it reports.
@@ -39,13 +41,11 @@ func forkSteps(j *job) (pid, report int, errno syscall.Errno) {
 		return 0, -1, errnoOf(err)
 	}
 	defer unix.Close(pair[1])
-	files := []uintptr{uintptr(j.stdio[0]), uintptr(j.stdio[1]), uintptr(j.stdio[2]), uintptr(steps), uintptr(pair[1])}
-	if j.extra >= 0 {
-		files = append(files, uintptr(j.extra))
-	}
+	// -1 is closed there.
+	files := []uintptr{uintptr(j.stdio[0]), uintptr(j.stdio[1]), uintptr(j.stdio[2]), uintptr(steps), uintptr(pair[1]), uintptr(j.extra), uintptr(j.exe)}
 	argv := []string{"zinit", "exec-steps", strconv.FormatUint(j.nofileHard, 10)}
 	if j.exe >= 0 {
-		argv = append(argv, "self")
+		argv = append(argv, "binary")
 	}
 	pid, err = syscall.ForkExec("/proc/self/exe", argv, &syscall.ProcAttr{Files: files})
 	if err != nil {
@@ -94,7 +94,7 @@ func ExecSteps(args []string) int {
 // execSteps prepares the steps that it finds and makes them. It moves the
 // report out of the way of ReadyFD.
 func execSteps(args []string, report *int) (step string, errno syscall.Errno) {
-	for fd := stepsFD; fd <= extraFD; fd++ {
+	for fd := stepsFD; fd <= exeFD; fd++ {
 		unix.CloseOnExec(fd)
 	}
 	text := make([]byte, maxSpawn)
@@ -105,18 +105,19 @@ func execSteps(args []string, report *int) (step string, errno syscall.Errno) {
 		return stepMessage, syscall.EINVAL
 	}
 	for *report == reportFD || *report == s.ReadyFD {
-		if *report, err = unix.FcntlInt(reportFD, unix.F_DUPFD_CLOEXEC, extraFD+1); err != nil {
+		if *report, err = unix.FcntlInt(reportFD, unix.F_DUPFD_CLOEXEC, exeFD+1); err != nil {
 			*report = reportFD
 			return stepFiles, errnoOf(err)
 		}
 	}
 	hard, _ := strconv.ParseUint(args[2], 10, 64)
-	j := job{spawn: &s, stdio: [3]int{0, 1, 2}, extra: -1, exe: -1, keep: *report, nofileHard: hard}
+	j := job{spawn: &s, stdio: [3]int{0, 1, 2}, extra: -1, exe: -1, keep: *report, nofileHard: hard,
+		oom: ownOOMScore(), apart: true}
 	if s.ReadyFD > 0 {
 		j.extra = extraFD
 	}
 	if len(args) > 3 {
-		s.Paths = append([]string{"/proc/self/exe"}, s.Paths...)
+		j.exe = exeFD
 	}
 	arena, err := newArena()
 	if err != nil {

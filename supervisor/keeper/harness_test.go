@@ -56,11 +56,13 @@ func keeperMain() int {
 	end, err := Keep(Options{
 		Caught: caught,
 		Server: func(n uint64) ServerCmd {
-			return ServerCmd{Argv: []string{"server", strconv.FormatUint(n, 10)}, Env: os.Environ()}
+			return ServerCmd{Argv: []string{"server", strconv.FormatUint(n, 10)}, Env: os.Environ(), Path: os.Getenv("KEEPER_TEST_PATH")}
 		},
-		Signals:  map[syscall.Signal]Asking{syscall.SIGTERM: Stop, syscall.SIGHUP: Reload, syscall.SIGUSR1: Restart},
-		Log:      func(line string) { fmt.Fprintln(os.Stderr, "keeper:", line) },
-		Patience: millis(os.Getenv("KEEPER_TEST_PATIENCE")),
+		Signals:   map[syscall.Signal]Asking{syscall.SIGTERM: Stop, syscall.SIGHUP: Reload, syscall.SIGUSR1: Restart},
+		Log:       func(line string) { fmt.Fprintln(os.Stderr, "keeper:", line) },
+		Patience:  millis(os.Getenv("KEEPER_TEST_PATIENCE")),
+		Tick:      millis(os.Getenv("KEEPER_TEST_TICK")),
+		Probation: millis(os.Getenv("KEEPER_TEST_PROBATION")),
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -106,6 +108,7 @@ type puppet struct {
 	mu   sync.Mutex
 	fds  map[string]int // by held name
 	tell bool           // repeat events to the test
+	stay bool           // when the keeper is lost
 	hear func(Event)    // of a drill
 }
 
@@ -116,11 +119,15 @@ func (p *puppet) say(r report) {
 }
 
 // serverMain is a server of a test. A file named "fail" beside the socket
-// makes it exit at once.
+// makes it exit at once, one named "mute" makes the first that finds it say
+// nothing at all, one named "muted" all of them.
 func serverMain() int {
 	path := os.Getenv("KEEPER_TEST_SOCKET")
 	if _, err := os.Stat(path + ".fail"); err == nil {
 		return 9
+	}
+	if _, err := os.Stat(path + ".muted"); err == nil || os.Remove(path+".mute") == nil {
+		_, _ = unix.Poll(nil, -1) // for good
 	}
 	c, err := NewClient(3)
 	if err != nil {
@@ -153,10 +160,10 @@ func serverMain() int {
 }
 
 func (p *puppet) deliver(ev Event) {
-	if ev.Kind == Lost {
+	p.mu.Lock()
+	if ev.Kind == Lost && !p.stay {
 		os.Exit(0)
 	}
-	p.mu.Lock()
 	for _, f := range ev.FDs {
 		p.fds[f.Name] = f.FD
 	}
@@ -189,7 +196,7 @@ func (p *puppet) obey(o order) {
 	case "exit":
 		os.Exit(o.N)
 	case "raw": // bytes that are no request
-		_ = (&wire{fd: p.c.out.fd}).send(o.Text, nil, 0)
+		_ = (&wire{fd: p.c.out.fd}).send(o.Text, make([]int, o.N), 0) // with its stdin
 	case "hold":
 		fd, _ := unix.MemfdCreate("t", unix.MFD_CLOEXEC)
 		_, _ = unix.Pwrite(fd, o.Text, 0)
@@ -197,6 +204,22 @@ func (p *puppet) obey(o order) {
 	case "read":
 		text, err := p.read(o.Name)
 		p.say(report{ID: o.ID, Text: text, Err: fmt.Sprint(err)})
+	case "upgrade":
+		fd, err := unix.Open(o.Name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		p.c.Upgrade(fd)
+	case "deaf": // takes no more news
+		p.mu.Lock()
+		p.hear = func(Event) { <-make(chan struct{}) }
+		p.mu.Unlock()
+		p.say(report{ID: o.ID})
+	case "stay":
+		p.mu.Lock()
+		p.stay = true
+		p.mu.Unlock()
 	case "flood":
 		deaf := make(chan struct{})
 		p.mu.Lock()

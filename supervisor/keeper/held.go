@@ -63,7 +63,7 @@ func pipeName(k runKey, end int) string {
 // readiness.
 type pipes struct {
 	read, write [len(ends)]int
-	n           int
+	from, n     int // those from from and below n are there
 }
 
 // makePipes makes them. Read ends do not block, because server and keeper
@@ -73,6 +73,9 @@ func makePipes(s *Spawn) (p pipes, errno syscall.Errno) {
 	n := 2
 	if s.ReadyFD > 0 {
 		n = 3
+	}
+	if s.TTY != "" {
+		p.from, p.n = 2, 2
 	}
 	for p.n < n {
 		var fds [2]int
@@ -91,11 +94,11 @@ func makePipes(s *Spawn) (p pipes, errno syscall.Errno) {
 }
 
 func (p *pipes) close() {
-	closeAll(p.read[:p.n])
+	closeAll(p.read[p.from:p.n])
 	p.closeWrite()
 }
 
-func (p *pipes) closeWrite() { closeAll(p.write[:p.n]) }
+func (p *pipes) closeWrite() { closeAll(p.write[p.from:p.n]) }
 
 // errnoOf returns the errno in an error of x/sys/unix.
 func errnoOf(err error) syscall.Errno {

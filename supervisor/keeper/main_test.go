@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"fmt"
 	"os"
 	"testing"
 )
@@ -15,6 +16,9 @@ func TestMain(m *testing.M) {
 	switch os.Args[0] {
 	case "keeper":
 		os.Exit(keeperMain())
+	case "attributes":
+		fmt.Print(attributes())
+		os.Exit(0)
 	case "server":
 		os.Exit(serverMain())
 	}

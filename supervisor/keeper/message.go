@@ -8,7 +8,7 @@ import (
 // Bounds of what one message may carry. A request beyond them is answered
 // with an errno or ignored; nothing is cut short.
 const (
-	MaxTag   = 128  // bytes of Spawn.Tag
+	MaxTag   = 160  // bytes of Spawn.Tag: the longest name of a service, and a helper's kind before it
 	MaxName  = 256  // bytes of the name of something held
 	MaxFDs   = 64   // descriptors held under one name
 	MaxPaths = 64   // candidates of one spawn
@@ -18,6 +18,7 @@ const (
 	maxMessage = 192 << 10 // one datagram; the kernel's default buffer takes 208 KiB
 	maxSpawn   = 160 << 10 // one Spawn with its arguments and environment
 	maxPassed  = 240       // descriptors in one datagram; the kernel takes 253
+	maxFailure = 1 << 10   // Welcome.UpgradeFailed
 )
 
 // version is what hello says. A keeper refuses a server of another version
@@ -27,7 +28,7 @@ const version = 1
 // Spawn asks for one run of one service. (Tag, Run) is its key: asked again
 // with a known key, the keeper answers as before and starts nothing.
 type Spawn struct {
-	Tag   string   // the service's name, 1 to MaxTag bytes
+	Tag   string   // the service's name, or what HelperTag makes of it; 1 to MaxTag bytes
 	Run   uint64   // number of the run; a Tag never uses one twice
 	Paths []string // absolute candidates; the child tries each with execve. ENOENT, ENOTDIR, EACCES go on to the next
 
@@ -39,6 +40,21 @@ type Spawn struct {
 	Limits    []Limit  // without RLIMIT_NOFILE the soft one becomes min(1024, hard)
 	ReadyFD   int      // 0: none; from 3 up: the write end of a pipe is this descriptor in the child
 
+	Nice        int      // -20 to 19
+	IONice      IONice   // zero: the kernel's choice, which follows Nice
+	OOMScoreAdj *int     // -1000 to 1000; nil: the keeper's own, but 0 where that is -1000
+	CPUs        []uint64 // bit n%64 of word n/64 is processor n; nil: the keeper's own
+	NoNewPrivs  bool     // see PR_SET_NO_NEW_PRIVS(2const)
+	Caps        *uint64  // bit n is capability n: all that is kept; nil: what the keeper and Cred leave
+
+	// TTY is a terminal that becomes stdin, stdout, stderr and controlling
+	// terminal. There are no pipes for output then. "": none.
+	TTY string
+
+	// Cgroup is the directory of an existing cgroup of version 2 that the run
+	// starts in. "": the keeper's own.
+	Cgroup string
+
 	// AtExit is sent to the process group when the main process has ended
 	// and before it is reaped. 0: nothing.
 	AtExit syscall.Signal
@@ -49,6 +65,12 @@ type Spawn struct {
 type Cred struct {
 	UID, GID uint32
 	Groups   []uint32
+}
+
+// IONice is a priority for the disk, as ioprio_set(2) counts it.
+type IONice struct {
+	Class int // 0 none, 1 real time, 2 best effort, 3 idle
+	Level int // 0 first to 7 last
 }
 
 // Limit is one resource limit, as setrlimit(2) counts it.
@@ -82,10 +104,12 @@ const (
 	Signaled                      // answer to a Signal: Seq, Outcome, Errno
 	Held                          // answer to Client.Hold: Name, Errno 0 when it is held
 	Asked                         // somebody wants something of zinit: Ask
+	Proven                        // this server's probation is over: its binary is what the keeper goes back to
+	Refused                       // answer to Client.Upgrade when the binary did not arrive: Errno; this server stays
 	Lost                          // the keeper is gone, or has heard End; made by the client, once, and the last event
 )
 
-var kindNames = [...]string{"", "spawned", "execed", "failed", "busy", "exited", "gone", "signaled", "held", "asked", "lost"}
+var kindNames = [...]string{"", "spawned", "execed", "failed", "busy", "exited", "gone", "signaled", "held", "asked", "proven", "refused", "lost"}
 
 func (k EventKind) String() string {
 	if int(k) < len(kindNames) {
@@ -114,7 +138,7 @@ const (
 	Reboot                     // the machine
 	Halt                       // the machine
 	Reload                     // read the service files again
-	Restart                    // a new server
+	Restart                    // a new server; the keeper does it and tells nobody
 )
 
 var askNames = [...]string{"", "stop", "poweroff", "reboot", "halt", "reload", "restart"}
@@ -195,12 +219,26 @@ type Child struct {
 // Welcome is all a server learns of its predecessor from the keeper.
 type Welcome struct {
 	Generation uint64 // servers started by this keeper, from 1
-	Failures   int    // starts since the last server that was ready, this one not counted
-	Probation  bool   // this server's binary has yet to prove itself
-	KeeperPID  int
-	Children   []Child          // in the order they were spawned
-	Held       map[string][]int // our own copies of all that is held
-	Asked      []Ask            // not acknowledged yet
+
+	// Failures counts servers in a row that ended by themselves (an exit, a
+	// panic, a hang that the keeper ended) without becoming ready. One that
+	// got SIGKILL from outside or whose program could not be run at all does
+	// not count and does not end the row; one that was ready does.
+	Failures int
+
+	// Probation says that this server's binary has yet to prove itself: it
+	// came with Client.Upgrade, or from the path because the proven one did
+	// not get ready.
+	Probation bool
+
+	// UpgradeFailed says what became of an upgrade that was given up, "" when
+	// none was. It is told until a server that was told says that it is ready.
+	UpgradeFailed string
+
+	KeeperPID int
+	Children  []Child          // in the order they were spawned
+	Held      map[string][]int // our own copies of all that is held
+	Asked     []Ask            // not acknowledged yet
 }
 
 // End asks the keeper to end everything: the server exits, then all that is

@@ -12,15 +12,19 @@ import (
 // that is done under the lock under which signals are sent.
 func (k *keeper) reapOnce() {
 	births := k.birthsNow()
-	pid, exited, errno := peek(0)
+	pid, code, errno := peek(0)
 	if errno == syscall.ECHILD {
 		k.awaitBirth(births)
 		return
 	}
 	// What ends together is told together.
 	for n := 0; errno == 0 && pid > 0 && n < 16; n++ {
-		k.reap(pid, exited)
-		pid, exited, errno = peek(unix.WNOHANG)
+		if code == stopped {
+			k.seenStopped(pid)
+		} else {
+			k.reap(pid, code == byItself)
+		}
+		pid, code, errno = peek(unix.WNOHANG)
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -28,19 +32,35 @@ func (k *keeper) reapOnce() {
 	k.flush()
 }
 
-// peek returns a process that has ended and is not reaped, and whether it
-// exited by itself; 0 with WNOHANG when there is none. Without a child it
-// fails with ECHILD.
-func peek(flags int) (pid int, exited bool, errno syscall.Errno) {
+// What peek says of a process; anything else is a death by signal.
+const (
+	byItself = 1 // CLD_EXITED
+	stopped  = 5 // CLD_STOPPED
+)
+
+// peek returns a process that has ended and is not reaped or was stopped, and
+// which of them; 0 with WNOHANG when there is none. Without a child it fails
+// with ECHILD.
+func peek(flags int) (pid int, code int32, errno syscall.Errno) {
 	const (
 		atCode = 8 // after si_signo, si_errno
 		atPid  = 8 + unsafe.Sizeof(uintptr(0))
-		byself = 1 // CLD_EXITED
 	)
 	var info [128]byte
-	_, _, errno = syscall.Syscall6(unix.SYS_WAITID, unix.P_ALL, 0, uintptr(unsafe.Pointer(&info)), uintptr(unix.WEXITED|unix.WNOWAIT|flags), 0, 0)
-	code := *(*int32)(unsafe.Pointer(&info[atCode]))
-	return int(*(*int32)(unsafe.Pointer(&info[atPid]))), code == byself, errno
+	_, _, errno = syscall.Syscall6(unix.SYS_WAITID, unix.P_ALL, 0, uintptr(unsafe.Pointer(&info)), uintptr(unix.WEXITED|unix.WSTOPPED|unix.WNOWAIT|flags), 0, 0)
+	code = *(*int32)(unsafe.Pointer(&info[atCode]))
+	return int(*(*int32)(unsafe.Pointer(&info[atPid]))), code, errno
+}
+
+// seenStopped takes the news that a process was stopped, without its status
+// should it have ended meanwhile. A server is asked for a sign of life.
+func (k *keeper) seenStopped(pid int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	_, _, _ = syscall.Syscall6(unix.SYS_WAITID, unix.P_PID, uintptr(pid), 0, uintptr(unix.WSTOPPED|unix.WNOHANG), 0, 0)
+	if k.server != nil && k.server.pid == pid && k.conn != nil {
+		k.conn.nudge = true
+	}
 }
 
 func (k *keeper) birthsNow() uint64 {
@@ -103,8 +123,8 @@ func (k *keeper) last(e *entry, exited bool) {
 	e.reaped, e.proven = true, ticks()
 	delete(k.children.byPid, e.pid)
 	switch {
-	case e.server:
-		k.serverEnded()
+	case e.serves != nil:
+		k.serverEnded(e.serves)
 	case e.failed:
 		k.children.free(e)
 	default:

@@ -70,6 +70,12 @@ func (k *keeper) handleAll(c *conn, b []byte, fds []int, cut bool) (surplus []in
 			surplus = append(surplus, k.hold(&r, mine)...)
 			return nil
 		}
+		if r.kind == recUpgrade {
+			n := min(1, len(fds))
+			surplus = append(surplus, k.upgrade(c, fds[:n:n])...)
+			fds = fds[n:]
+			return nil
+		}
 		surplus = append(surplus, k.handle(c, &r)...)
 		return nil
 	})
@@ -96,7 +102,13 @@ func (k *keeper) handle(c *conn, r *request) (surplus []int) {
 			k.welcomeNext(c)
 		}
 	case recNext:
+		c.signs++
 		k.welcomeNext(c)
+	case recSeen:
+		if r.num > c.seen && r.num <= c.told {
+			c.seen = r.num
+			c.signs++
+		}
 	case recSignal:
 		k.signal(&r.signal)
 	case recAck:
@@ -106,12 +118,7 @@ func (k *keeper) handle(c *conn, r *request) (surplus []int) {
 	case recDrop:
 		return k.held.drop(r.name)
 	case recReady:
-		k.ready, k.failures = true, 0
-		if k.opt.Ready != nil && !k.everReady {
-			go k.guarded("ready", k.opt.Ready)
-		}
-		k.everReady = true
-		k.expectServer()
+		k.serverReady(c)
 	case recEnd:
 		k.endWanted(r.end)
 	}

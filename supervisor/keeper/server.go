@@ -9,76 +9,100 @@ import (
 )
 
 const (
-	serverFD     = 3 // the server's end of the pair
-	firstPause   = 100 * time.Millisecond
-	longestPause = 30 * time.Second
-	lingerAfter  = time.Second     // how long a server may live without its socket
-	buryAfter    = 5 * time.Second // and how long after SIGKILL before it is given up
+	serverFD    = 3           // the server's end of the pair
+	lingerAfter = time.Second // how long a server may live without its socket
 )
+
+// life is what becomes of one server. The keeper's lock guards it.
+type life struct {
+	number    uint64
+	server    *entry // its process; nil: there is none yet, or there never was one
+	from      launch
+	probation bool // its binary has yet to prove itself
+	born      time.Time
+	ready     bool // it has said so
+	failure   bool // its welcome told of a failed upgrade
+
+	asked string // why the keeper itself replaces it; nothing is held against it
+	fault string // why the keeper ended it
+
+	told, seen uint64 // datagrams after the welcome: those sent, and those of them that are done with
+	signs      uint64 // of life
+	clock      clock
+
+	over bool
+	done chan struct{} // closed when it is over: reaped, or given up
+}
+
+// finish ends a life, once. Lock held.
+func (l *life) finish() {
+	if !l.over {
+		l.over = true
+		close(l.done)
+	}
+}
 
 // serveOnce starts a server, serves it to its end and all that it left in its
 // queue, and pauses if servers keep failing.
 func (k *keeper) serveOnce() {
 	c, err := k.startServer()
-	if err != nil {
-		k.say("cannot start a server: %v", err)
-		k.countFailure()
-	} else {
+	if err == nil {
 		k.serve(c)
 		k.bury(c)
 	}
-	k.pause()
+	k.pause(k.judge(c, err))
 }
 
 // startServer makes the pair and the process, and puts c in place of the
 // conn before.
 func (k *keeper) startServer() (*conn, error) {
+	c := &conn{life: life{born: time.Now(), done: make(chan struct{})}}
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("make a socket pair: %w", err)
+		return c, fmt.Errorf("make a socket pair: %w", err)
 	}
 	for _, fd := range pair {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 512<<10)
 	}
 	k.in.fd = pair[0]
-	c := &conn{in: k.in, out: &wire{fd: pair[0]}}
-	n := k.nextGeneration(c)
-	if err := k.startProcess(n, pair[1]); err != nil {
+	c.in, c.out = k.in, &wire{fd: pair[0]}
+	k.install(c)
+	if err := k.startProcess(c, pair[1]); err != nil {
 		unix.Close(pair[1])
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		k.conn = nil
 		unix.Close(pair[0])
-		return nil, err
+		return c, err
 	}
 	return c, nil
 }
 
-func (k *keeper) nextGeneration(c *conn) uint64 {
+// install makes c the server that is served. There are never two: one that a
+// bug of ours has left is killed first.
+func (k *keeper) install(c *conn) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.kill(k.server)
+	k.server = nil
+	k.generation++
+	c.number = k.generation
+	c.from, c.probation = k.binaries.choose(k.misses)
 	k.conn = c
 	k.ready = false
-	k.generation++
-	k.ended = make(chan struct{})
 	k.expectServer()
-	return k.generation
 }
 
-// startProcess runs the n-th server.
-func (k *keeper) startProcess(n uint64, socket int) error {
+// startProcess runs the server at the other end of c.
+func (k *keeper) startProcess(c *conn, socket int) error {
 	k.truncateStderr()
-	cmd := k.opt.Server(n)
-	path := cmd.Path
-	if path == "" {
-		path = "/proc/self/exe"
-	}
+	cmd := k.opt.Server(c.number)
 	j := job{
 		spawn: &Spawn{
-			Tag: "server", Run: n, Paths: []string{path}, Argv: cmd.Argv, Env: cmd.Env, Umask: -1, ReadyFD: serverFD,
+			Tag: "server", Run: c.number, Paths: c.from.paths(cmd.Path), Argv: cmd.Argv, Env: cmd.Env, Umask: -1, ReadyFD: serverFD,
 			Limits: []Limit{{Resource: unix.RLIMIT_NOFILE, Soft: k.hard, Hard: k.hard}},
 		},
-		stdio: [3]int{k.null, 1, k.stderr}, extra: socket, exe: k.exe, keep: -1, ignored: k.ignored,
+		stdio: [3]int{k.null, 1, k.stderr}, extra: socket, exe: c.from.exe, keep: -1, ignored: k.ignored,
 	}
 	k.mu.Lock()
 	slot := k.arena.take()
@@ -87,7 +111,7 @@ func (k *keeper) startProcess(n uint64, socket int) error {
 	if slot == nil {
 		return fmt.Errorf("spawn: %w", syscall.EAGAIN)
 	}
-	e := &entry{key: runKey{"server", n}, server: true, report: -1, needed: []int{socket}}
+	e := &entry{key: runKey{"server", c.number}, serves: c, report: -1, needed: []int{socket}}
 	step, errno := k.birth(e, &j, slot)
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -97,9 +121,13 @@ func (k *keeper) startProcess(n uint64, socket int) error {
 		k.giveBack(slot)
 		return fmt.Errorf("%s: %w", step, errno)
 	}
-	k.server = e
+	k.server, c.server = e, e
 	k.launched(e, slot)
 	k.kick()
+	if k.end != nil || c.clock.doomed() { // wanted while it had no process
+		k.kill(e)
+	}
+	k.watch(c)
 	return nil
 }
 
@@ -112,47 +140,49 @@ func (k *keeper) truncateStderr() {
 	}
 }
 
-// serverEnded is the reaper's word that the server is no more. Nothing can be
-// added to its queue; what is there is still read. Lock held.
-func (k *keeper) serverEnded() {
-	close(k.ended)
-	if k.conn != nil {
-		_ = unix.Shutdown(k.conn.out.fd, unix.SHUT_RDWR)
+// serverReady notes that the server at the other end of c serves. One that is
+// already being ended serves nobody. Lock held.
+func (k *keeper) serverReady(c *conn) {
+	if c.ready {
+		return
 	}
-	if k.ready {
-		k.failures = 0
-	} else {
-		k.failures++
+	c.ready = true
+	k.ready = !c.over && !c.clock.doomed()
+	if c.failure {
+		k.binaries.failed = ""
 	}
-	k.ready = false
+	if c.probation {
+		time.AfterFunc(k.opt.Probation, func() { k.guarded("probation", func() { k.prove(c) }) })
+	}
+	if k.opt.Ready != nil && !k.everReady {
+		go k.guarded("ready", k.opt.Ready)
+	}
+	k.everReady = true
 	k.expectServer()
-	if k.end == nil {
-		k.say("server %d (pid %d) ended: %s; the services go on", k.generation, k.server.pid, describe(k.server.status))
-	}
 }
 
-func describe(status syscall.WaitStatus) string {
-	if status.Signaled() {
-		return "signal " + status.Signal().String()
+// serverEnded is the reaper's word that a server is no more. Nothing can be
+// added to its queue; what is there is still read. Lock held.
+func (k *keeper) serverEnded(c *conn) {
+	c.finish()
+	if k.conn == c {
+		_ = unix.Shutdown(c.out.fd, unix.SHUT_RDWR)
+		k.ready = false
+		k.expectServer()
 	}
-	return fmt.Sprintf("exit %d", status.ExitStatus())
-}
-
-func (k *keeper) countFailure() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.failures++
 }
 
 // bury waits for the process whose queue is read to its end. One that closed
 // its socket and lives is killed; one that survives that, stuck in the
 // kernel, is left to the reaper.
 func (k *keeper) bury(c *conn) {
-	if !k.endedWithin(lingerAfter) {
-		k.killServer()
-		if !k.endedWithin(buryAfter) {
-			k.say("server pid %d does not end; starting another", k.server.pid)
-		}
+	linger := time.NewTimer(lingerAfter)
+	defer linger.Stop()
+	select {
+	case <-c.done:
+	case <-linger.C:
+		k.endServer()
+		<-c.done
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -162,58 +192,20 @@ func (k *keeper) bury(c *conn) {
 		k.wrote.Wait()
 	}
 	k.forgive()
+	if !c.server.reaped {
+		k.server = nil // an orphan like others from now on
+	}
 	k.conn = nil
 	unix.Close(c.out.fd)
 }
 
-// endedWithin waits until the server is reaped, at most for d.
-func (k *keeper) endedWithin(d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-k.ended:
-		return true
-	case <-timer.C:
-		return false
-	}
-}
-
-func (k *keeper) killServer() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.kill(k.server)
-}
-
-// pause waits before the next server is started: not at all after a server
-// that was ready or after a first failure, then ever longer. A request to end
-// cuts it short.
-func (k *keeper) pause() {
-	d := k.pauseTime()
-	if d == 0 || k.wanted() != nil {
-		return
-	}
-	k.say("starting another server in %v", d)
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-k.hurry:
-	case <-timer.C:
-	}
-}
-
-func (k *keeper) pauseTime() time.Duration {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.failures < 2 {
-		return 0
-	}
-	return min(firstPause<<min(k.failures-2, 16), longestPause)
-}
-
-// hurryUp ends a pause, the present or the next. Lock held.
-func (k *keeper) hurryUp() {
-	select {
-	case k.hurry <- struct{}{}:
-	default:
+// restart replaces the server by another of the same binary, at once. Lock
+// held.
+func (k *keeper) restart() {
+	if k.conn == nil {
+		k.hurryUp()
+	} else if k.end == nil {
+		k.conn.asked = "is replaced, as a signal asked"
+		k.killServer(k.conn)
 	}
 }

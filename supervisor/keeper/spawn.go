@@ -20,12 +20,20 @@ const (
 	stepLimit   = "limit"
 	stepUmask   = "umask"
 	stepNice    = "nice"
+	stepIONice  = "ionice"
+	stepCPUs    = "cpus"
+	stepOOM     = "oom_score_adj"
+	stepCgroup  = "cgroup"
+	stepTTY     = "tty"
+	stepCaps    = "capabilities"
 	stepChroot  = "chroot"
 	stepGroups  = "setgroups"
 	stepGID     = "setgid"
 	stepUID     = "setuid"
 	stepDir     = "chdir"
 	stepExec    = "exec"
+
+	stepNoNewPrivs = "no_new_privileges"
 )
 
 const (
@@ -47,13 +55,16 @@ type job struct {
 	nofileHard uint64    // the keeper's
 	room       int       // descriptors that a server is about to be given; 0: none
 	ignored    []uintptr // signals that the keeper ignores; nil: clone3 is not to be had
+	oom        int       // the keeper's oom_score_adj
+	apart      bool      // the steps are made in memory of the child's own
 }
 
 // possible says whether the job can be put into words at all.
 func (j *job) possible() bool {
 	s := j.spawn
 	return s.Tag != "" && len(s.Argv) > 0 && (len(s.Paths) > 0 || j.exe >= 0) &&
-		(s.ReadyFD == 0 || s.ReadyFD > 2 && s.ReadyFD < 1<<20) && s.AtExit >= 0 && s.AtExit <= 64 && s.Umask <= 0o777
+		(s.ReadyFD == 0 || s.ReadyFD > 2 && s.ReadyFD < 1<<20) && s.AtExit >= 0 && s.AtExit <= 64 && s.Umask <= 0o777 &&
+		s.attributesPossible()
 }
 
 // prepare writes the job into the slot: all that happens between clone and
@@ -66,15 +77,23 @@ func (j *job) prepare(s *slot) syscall.Errno {
 	j.files(s)
 	j.signalsToDefault(s)
 	s.add(stepSession, mustNot, unix.SYS_SETSID)
+	// What opens files comes before limits, another root and another user.
+	j.cgroup(s)
+	j.terminal(s)
+	j.oomScore(s)
 	j.limits(s)
+	j.priority(s)
 	j.surroundings(s)
+	j.bound(s)
 	j.credentials(s)
+	j.keepCaps(s)
 	// The directory is entered by who will work in it.
 	dir := j.spawn.Dir
 	if dir == "" {
 		dir = "/"
 	}
 	s.add(stepDir, mustNot, unix.SYS_CHDIR, s.str(dir))
+	j.confine(s)
 	s.add(stepSignals, mustNot, unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, s.words(0), 0, 8)
 	j.makeRoom(s)
 	j.execs(s)
@@ -202,7 +221,6 @@ func (j *job) surroundings(s *slot) {
 		mask = 0o022
 	}
 	s.add(stepUmask, mustNot, unix.SYS_UMASK, uintptr(mask))
-	s.add(stepNice, may, unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, 0)
 	if j.exe >= 0 { // see calmMonitor; what is to be precise there is no sleep
 		s.add(stepNice, may, unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, slack)
 	}

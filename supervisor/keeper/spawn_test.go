@@ -55,24 +55,24 @@ func runJob(t *testing.T, s Spawn, way func(*testing.T, *job) result) result {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
-	j := &job{spawn: &s, stdio: [3]int{null, p.write[0], p.write[1]}, extra: -1, exe: -1, keep: -1, nofileHard: limit.Max}
+	j := &job{spawn: &s, stdio: [3]int{null, p.write[0], p.write[1]}, extra: -1, exe: -1, keep: -1, nofileHard: limit.Max, oom: ownOOMScore()}
+	if s.TTY != "" {
+		j.stdio[1], j.stdio[2] = null, null
+	}
 	if s.ReadyFD > 0 {
 		j.extra = p.write[2]
 	}
-	out := make(chan string, 3)
+	var out [len(ends)]string
 	r := way(t, j)
 	p.closeWrite()
-	for _, fd := range p.read[:p.n] {
-		_ = unix.SetNonblock(fd, true)
-		f := os.NewFile(uintptr(fd), "pipe")
+	for end := p.from; end < p.n; end++ {
+		_ = unix.SetNonblock(p.read[end], true)
+		f := os.NewFile(uintptr(p.read[end]), "pipe")
 		b, _ := io.ReadAll(f)
-		out <- string(b)
+		out[end] = string(b)
 		f.Close()
 	}
-	r.out = <-out + <-out
-	if p.n > 2 {
-		r.ready = <-out
-	}
+	r.out, r.ready = out[0]+out[1], out[2]
 	return r
 }
 
@@ -87,11 +87,19 @@ func testArena(t *testing.T) *arena {
 
 func cloneWay(t *testing.T, j *job) result {
 	t.Helper()
+	if j.ownMemory() {
+		return forkWay(t, j)
+	}
 	s := testArena(t).take()
+	var errno syscall.Errno
+	if s.cgroup, errno = j.openCgroup(); errno != 0 {
+		return result{step: stepCgroup, errno: errno}
+	}
+	defer unix.Close(s.cgroup)
 	if errno := j.prepare(s); errno != 0 {
 		return result{step: stepMessage, errno: errno}
 	}
-	pid, errno := clone(s)
+	pid, errno := j.clone(s)
 	if errno == syscall.ENOSYS {
 		t.Skip("clone is not written for this processor")
 	}
@@ -106,6 +114,9 @@ func cloneWay(t *testing.T, j *job) result {
 		t.Error("the child has ended and its word is not cleared")
 	}
 	r.step, r.errno = s.verdict()
+	if j.ignored != nil && j.spawn.Cgroup != "" && r.errno == 0 && s.cgroup < 0 {
+		t.Error("the child moved itself into a cgroup that the kernel could have started it in")
+	}
 	return r
 }
 
@@ -327,7 +338,6 @@ func TestEachFailingStepIsNamedWithItsErrno(t *testing.T) {
 
 func TestStepsThatNeedRightsFailWithoutThem(t *testing.T) {
 	needRoot(t)
-	// The child gives its rights up before its first step.
 	for name, c := range map[string]struct {
 		change func(*Spawn)
 		step   string
@@ -339,26 +349,38 @@ func TestStepsThatNeedRightsFailWithoutThem(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := sh("true")
 			c.change(&s)
-			a := testArena(t).take()
-			j := &job{spawn: &s, stdio: [3]int{0, 1, 2}, extra: -1, exe: -1, keep: -1, nofileHard: 1024}
-			if errno := j.prepare(a); errno != 0 {
-				t.Fatal(errno)
-			}
-			a.prepend(
-				step{nr: unix.SYS_PRLIMIT64, args: [6]uintptr{0, unix.RLIMIT_CORE, a.words(0, 0)}},
-				step{nr: unix.SYS_SETRESUID, args: [6]uintptr{65534, 65534, 65534}})
-			pid, errno := clone(a)
-			if errno != 0 {
-				t.Skip("clone:", errno)
-			}
-			var status unix.WaitStatus
-			if _, err := wait4(pid, &status); err != nil {
-				t.Fatal(err)
-			}
-			if got, errno := a.verdict(); got != c.step || errno != syscall.EPERM {
+			if got, errno := unprivileged(t, &s); got != c.step || errno != syscall.EPERM {
 				t.Errorf("failed at %q with %v, want %q with EPERM", got, errno, c.step)
 			}
 		})
+	}
+}
+
+// unprivileged runs s in a child that gives its rights up before its first
+// step, and returns where it failed.
+func unprivileged(t *testing.T, s *Spawn) (step string, errno syscall.Errno) {
+	t.Helper()
+	a := testArena(t).take()
+	j := &job{spawn: s, stdio: [3]int{0, 1, 2}, extra: -1, exe: -1, keep: -1, nofileHard: 1024}
+	if errno := j.prepare(a); errno != 0 {
+		t.Fatal(errno)
+	}
+	a.prepend(giveUp(a)...)
+	pid, errno := clone(a)
+	if errno != 0 {
+		t.Skip("clone:", errno)
+	}
+	var status unix.WaitStatus
+	if _, err := wait4(pid, &status); err != nil {
+		t.Fatal(err)
+	}
+	return a.verdict()
+}
+
+func giveUp(a *slot) []step {
+	return []step{
+		{nr: unix.SYS_PRLIMIT64, args: [6]uintptr{0, unix.RLIMIT_CORE, a.words(0, 0)}},
+		{nr: unix.SYS_SETRESUID, args: [6]uintptr{65534, 65534, 65534}},
 	}
 }
 
@@ -366,7 +388,7 @@ func TestStepsThatNeedRightsFailWithoutThem(t *testing.T) {
 func (s *slot) prepend(first ...step) {
 	n := len(first)
 	copy(s.steps[n:s.n+n+1], s.steps[:s.n+1])
-	copy(s.names[n:s.n+n], s.names[:s.n])
+	s.names = append(make([]string, n), s.names...)
 	copy(s.steps[:], first)
 	s.n += n
 }

@@ -24,7 +24,10 @@ type conn struct {
 	scarce  bool // and room alone will not help: wait a little
 	waited  bool // the writer goroutine is using the descriptor
 	dead    bool // nobody reads it any more
+	nudge   bool // it is owed something to answer: see hung.go
 	welcome *welcoming
+
+	life // of the server at the other end
 }
 
 // welcoming is a welcome under way.
@@ -56,7 +59,7 @@ func (k *keeper) answer(ev Event) {
 
 // owes reports whether anything waits to be told. Lock held.
 func (k *keeper) owes() bool {
-	return len(k.answers) > 0 || len(k.owing) > 0 || k.asks.owed()
+	return len(k.answers) > 0 || len(k.owing) > 0 || k.asks.owed() || k.conn != nil && k.conn.nudge
 }
 
 // forgive forgets what was owed to a server: the next welcome tells all that
@@ -81,6 +84,9 @@ func (k *keeper) flush() {
 		switch errno := c.out.send(k.enc.b, k.fds, unix.MSG_DONTWAIT); {
 		case errno == 0:
 			k.told(answers, entries)
+			c.nudge = false
+			c.told++
+			k.watch(c)
 		case scarce(errno):
 			c.blocked, c.scarce = true, errno != syscall.EAGAIN
 			k.stuck.Signal()
@@ -94,6 +100,9 @@ func (k *keeper) flush() {
 // packEvents fills the next datagram and returns how many answers and entries
 // are in it. Lock held.
 func (k *keeper) packEvents() (answers, entries int) {
+	if k.conn.nudge {
+		k.enc.end(k.enc.begin(recNudge))
+	}
 	for _, a := range k.asks.pending() {
 		k.enc.event(recEvent, &Event{Kind: Asked, Ask: a})
 	}
@@ -201,8 +210,8 @@ func (k *keeper) welcomeNext(c *conn) {
 	last := k.packWelcome(c.welcome)
 	if errno := c.out.send(k.enc.b, k.fds, unix.MSG_DONTWAIT); errno != 0 {
 		// A server that is not reading its own welcome is no server.
-		k.say("cannot welcome the server: %v", errno)
-		k.kill(k.server)
+		c.fault = "did not read its welcome"
+		k.killServer(c)
 		return
 	}
 	if last {
@@ -246,8 +255,10 @@ func (k *keeper) packHead() {
 	at := k.enc.begin(recWelcome)
 	k.enc.u64(k.generation)
 	k.enc.num(k.failures)
-	k.enc.flag(false)
+	k.enc.flag(k.conn.probation)
 	k.enc.num(unix.Getpid())
+	k.enc.str(k.binaries.failed)
+	k.conn.failure = k.binaries.failed != ""
 	k.enc.end(at)
 	for _, a := range k.asks.unacknowledged() {
 		at := k.enc.begin(recAsk)

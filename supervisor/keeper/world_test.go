@@ -86,15 +86,24 @@ func (w *world) close(dir string) {
 func (w *world) server() *session {
 	w.t.Helper()
 	_ = w.ln.SetDeadline(time.Now().Add(20 * time.Second))
-	conn, err := w.ln.Accept()
+	s, err := w.accept()
 	if err != nil {
 		w.t.Fatalf("no server came: %v", err)
+	}
+	return s
+}
+
+func (w *world) accept() (*session, error) {
+	conn, err := w.ln.Accept()
+	if err != nil {
+		return nil, err
 	}
 	s := &session{w: w, out: gob.NewEncoder(conn), events: make(chan Event, 100000), answers: make(chan report, 100), closed: make(chan struct{})}
 	in := gob.NewDecoder(conn)
 	var first report
 	if err := in.Decode(&first); err != nil {
-		w.t.Fatalf("the server did not report: %v", err)
+		conn.Close()
+		return nil, fmt.Errorf("the server did not report: %w", err)
 	}
 	s.welcome, s.pid = first.Welcome, first.Pid
 	go func() {
@@ -112,7 +121,7 @@ func (w *world) server() *session {
 			}
 		}
 	}()
-	return s
+	return s, nil
 }
 
 func (s *session) do(o order) {
@@ -188,6 +197,43 @@ func (s *session) alive(sp Spawn) Event {
 	ev := s.next(Spawned)
 	s.next(Execed)
 	return ev
+}
+
+// file makes a file beside the socket, which servers look for.
+func (w *world) file(name string) (path string) {
+	w.t.Helper()
+	path = w.socket + "." + name
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	return path
+}
+
+// send signals the keeper.
+func (w *world) send(sig unix.Signal) {
+	w.t.Helper()
+	if err := w.cmd.Process.Signal(sig); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// send signals the server.
+func (s *session) send(sig unix.Signal) {
+	s.w.t.Helper()
+	if err := unix.Kill(s.pid, sig); err != nil {
+		s.w.t.Fatal(err)
+	}
+}
+
+// said counts the lines with text in what the keeper, which has ended, said.
+func (w *world) said(text string) int { return strings.Count(w.stderr.String(), text) }
+
+// ready has the server say that it serves, and waits until that is known.
+func (s *session) ready() *session {
+	s.w.t.Helper()
+	s.do(order{Op: "ready"})
+	s.sync()
+	return s
 }
 
 // kill kills the server and returns its successor.

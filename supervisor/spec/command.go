@@ -13,8 +13,19 @@ import (
 // Command is what a service runs.
 type Command struct {
 	Line  string   // as a person writes it; of a list, its words quoted as a shell wants them
-	Argv  []string // what is executed, /bin/sh -c LINE included; never empty in a Spec
+	Argv  []string // what is executed, /bin/sh -c LINE included; empty in a Spec for a hook that is not there
 	Shell bool     // Line goes to the shell
+}
+
+// Given tells whether there is a command at all.
+func (c Command) Given() bool { return len(c.Argv) > 0 }
+
+// meaning returns the command without how its author has quoted it.
+func (c Command) meaning() Command {
+	if !c.Shell {
+		c.Line = ""
+	}
+	return c
 }
 
 // Explain says how the command is run, in one line.

@@ -113,6 +113,8 @@ func (r *reader) judgeReady() {
 	_, health := s.Lines["health"]
 	r.path = "service.ready"
 	switch {
+	case r.readyAuto && s.Health != nil && !s.Oneshot:
+		s.Ready.Kind = Health
 	case !given:
 	case s.Oneshot && s.Ready.Kind != Spawned:
 		r.warn(r.offset(line), "says nothing for a oneshot, which is done when it has succeeded", "remove it")

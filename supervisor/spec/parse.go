@@ -29,21 +29,21 @@ type reader struct {
 	problems []Problem
 	system   bool // the directory makes everything class system
 
-	settings   *Settings // of a zinit.toml; then nothing else is read
-	doc        document
-	tables     []string  // unknown ones that were already told
-	names      string    // the text again, for the names of keys to be cut from
-	base       int       // where in the text the parser began
-	header     []segment // of the table that is open
-	scratch    []segment
-	path       string // the key whose value is being read
-	broken     bool   // a part of the file could not be read at all
-	lost       bool   // under a header that is wrong: nobody knows what the keys were to mean
-	env        []envVar
-	health     value // its target, judged when its type is known
-	healthType string
-	lastAt     int // where position was asked for last
-	lastRow    int
+	settings  *Settings // of a zinit.toml; then nothing else is read
+	doc       document
+	tables    []string  // unknown ones that were already told
+	names     string    // the text again, for the names of keys to be cut from
+	base      int       // where in the text the parser began
+	header    []segment // of the table that is open
+	scratch   []segment
+	path      string // the key whose value is being read
+	broken    bool   // a part of the file could not be read at all
+	lost      bool   // under a header that is wrong: nobody knows what the keys were to mean
+	env       []envVar
+	readyAuto bool // by the health check, where there is one
+	health    unjudged
+	lastAt    int // where position was asked for last
+	lastRow   int
 }
 
 const (
@@ -52,7 +52,7 @@ const (
 )
 
 func parse(file string, src []byte, class Class) *reader {
-	r := &reader{file: file, src: src, spec: initial(file, src, class), system: class == System}
+	r := &reader{file: file, src: src, spec: initial(file, src, class), system: class == System, health: initialHealth(), readyAuto: true}
 	if !r.readable() {
 		r.spec.Name = stem(file)
 		return r

@@ -2,7 +2,6 @@ package spec
 
 import (
 	"math"
-	"time"
 
 	"zinit/graph"
 )
@@ -37,31 +36,27 @@ var rules = [...]rule{
 	{"service.group", readGroup},
 	{"service.groups", readGroups},
 	{"service.umask", readUmask},
-	{"service.nice", func(r *reader, v value) { r.integer(v, -20, 19) }},
+	{"service.nice", func(r *reader, v value) { r.whole(v, -20, 19, &r.spec.Nice) }},
 	{"service.ionice", readIONice},
-	{"service.oom_score_adj", func(r *reader, v value) { r.integer(v, -1000, 1000) }},
+	{"service.oom_score_adj", readOOMScoreAdj},
 	{"service.cpus", readCPUs},
-	{"service.no_new_privileges", func(r *reader, v value) { r.bool(v) }},
+	{"service.no_new_privileges", func(r *reader, v value) { r.spec.NoNewPrivileges = r.bool(v) }},
 	{"service.capabilities", readCapabilities},
-	{"service.chroot", readOptionalPath},
-	{"service.tty", readOptionalPath},
-	{"service.ports", func(r *reader, v value) {
-		r.texts(v, "[8080]", func(e value) { r.integer(e, 1, math.MaxUint16) })
-	}},
-	{"service.process_filters", func(r *reader, v value) {
-		r.texts(v, `["nginx"]`, func(e value) { r.filled(e) })
-	}},
-	{"service.kill_others", func(r *reader, v value) { r.bool(v) }},
+	{"service.chroot", func(r *reader, v value) { r.optional(v, &r.spec.Chroot) }},
+	{"service.tty", func(r *reader, v value) { r.optional(v, &r.spec.TTY) }},
+	{"service.ports", readPorts},
+	{"service.process_filters", readProcessFilters},
+	{"service.kill_others", func(r *reader, v value) { r.spec.KillOthers = r.bool(v) }},
 
 	{"target.name", readName},
 	{"target.critical", func(r *reader, v value) { r.spec.Critical = r.bool(v) }},
 
-	{"resources.memory_max", func(r *reader, v value) { r.size(v) }},
-	{"resources.memory_high", func(r *reader, v value) { r.size(v) }},
-	{"resources.pids_max", func(r *reader, v value) { r.integer(v, 1, math.MaxInt32) }},
+	{"resources.memory_max", func(r *reader, v value) { r.bytes(v, &r.spec.Resources.MemoryMax) }},
+	{"resources.memory_high", func(r *reader, v value) { r.bytes(v, &r.spec.Resources.MemoryHigh) }},
+	{"resources.pids_max", func(r *reader, v value) { r.whole(v, 1, math.MaxInt32, &r.spec.Resources.PidsMax) }},
 	{"resources.cpu_max", readCores},
-	{"resources.cpu_weight", func(r *reader, v value) { r.integer(v, 1, 10000) }},
-	{"resources.io_weight", func(r *reader, v value) { r.integer(v, 1, 10000) }},
+	{"resources.cpu_weight", func(r *reader, v value) { r.whole(v, 1, 10000, &r.spec.Resources.CPUWeight) }},
+	{"resources.io_weight", func(r *reader, v value) { r.whole(v, 1, 10000, &r.spec.Resources.IOWeight) }},
 
 	{"dependencies.requires", func(r *reader, v value) { r.depend(v, graph.Requires) }},
 	{"dependencies.binds_to", func(r *reader, v value) { r.depend(v, graph.BindsTo) }},
@@ -73,11 +68,7 @@ var rules = [...]rule{
 	{"lifecycle.restart", readRestart},
 	{"lifecycle.restart_delay_ms", func(r *reader, v value) { r.millis(v, 1, &r.spec.RestartDelay) }},
 	{"lifecycle.restart_delay_max_ms", func(r *reader, v value) { r.millis(v, 1, &r.spec.RestartDelayMax) }},
-	{"lifecycle.max_restarts", func(r *reader, v value) {
-		if n, ok := r.integer(v, 0, math.MaxInt32); ok {
-			r.spec.MaxRestarts = int(n)
-		}
-	}},
+	{"lifecycle.max_restarts", func(r *reader, v value) { r.whole(v, 0, math.MaxInt32, &r.spec.MaxRestarts) }},
 	{"lifecycle.stability_period_ms", func(r *reader, v value) { r.millis(v, 0, &r.spec.StabilityPeriod) }},
 	{"lifecycle.start_timeout_ms", func(r *reader, v value) { r.millis(v, 1, &r.spec.StartTimeout) }},
 	{"lifecycle.stop_timeout_ms", func(r *reader, v value) { r.millis(v, 1, &r.spec.StopTimeout) }},
@@ -86,36 +77,24 @@ var rules = [...]rule{
 			r.spec.StopSignal = sig
 		}
 	}},
-	{"lifecycle.stop_exec", readHook},
-	{"lifecycle.reload_exec", readHook},
-	{"lifecycle.reload_signal", func(r *reader, v value) { r.signal(v) }},
-	{"lifecycle.pre_exec", readHook},
-	{"lifecycle.post_exec", readHook},
+	{"lifecycle.stop_exec", func(r *reader, v value) { r.hook(v, &r.spec.StopExec) }},
+	{"lifecycle.reload_exec", func(r *reader, v value) { r.hook(v, &r.spec.ReloadExec) }},
+	{"lifecycle.reload_signal", func(r *reader, v value) { r.spec.ReloadSignal, _ = r.signal(v) }},
+	{"lifecycle.pre_exec", func(r *reader, v value) { r.hook(v, &r.spec.PreExec) }},
+	{"lifecycle.post_exec", func(r *reader, v value) { r.hook(v, &r.spec.PostExec) }},
 	{"lifecycle.success_codes", readSuccessCodes},
 
-	{"health.type", func(r *reader, v value) {
-		if i := r.choice(v, healthTypes[:]); i >= 0 {
-			r.healthType = healthTypes[i]
-		}
-	}},
-	{"health.target", func(r *reader, v value) { r.health = v }},
-	{"health.expect_status", func(r *reader, v value) { r.integer(v, 100, 599) }},
-	{"health.interval_ms", func(r *reader, v value) { r.judgeMillis(v, 1) }},
-	{"health.timeout_ms", func(r *reader, v value) { r.judgeMillis(v, 1) }},
-	{"health.retries", func(r *reader, v value) { r.integer(v, 1, math.MaxInt32) }},
-	{"health.start_period_ms", func(r *reader, v value) { r.judgeMillis(v, 0) }},
-	{"health.on_failure", func(r *reader, v value) { r.choice(v, []string{"restart", "stop", "report"}) }},
+	{"health.type", readHealthType},
+	{"health.target", func(r *reader, v value) { r.health.target = v }},
+	{"health.expect_status", func(r *reader, v value) { r.whole(v, 100, 599, &r.health.ExpectStatus) }},
+	{"health.interval_ms", func(r *reader, v value) { r.millis(v, 1, &r.health.Interval) }},
+	{"health.timeout_ms", func(r *reader, v value) { r.millis(v, 1, &r.health.Timeout) }},
+	{"health.retries", func(r *reader, v value) { r.whole(v, 1, math.MaxInt32, &r.health.Retries) }},
+	{"health.start_period_ms", func(r *reader, v value) { r.millis(v, 0, &r.health.StartPeriod) }},
+	{"health.on_failure", func(r *reader, v value) { r.health.OnFailure = OnLost(max(0, r.choice(v, lostWords[:]))) }},
 
-	{"logging.buffer_lines", func(r *reader, v value) {
-		if n, ok := r.integer(v, 1, math.MaxInt32); ok {
-			r.spec.BufferLines = int(n)
-		}
-	}},
-	{"logging.buffer_bytes", func(r *reader, v value) {
-		if n, ok := r.size(v); ok {
-			r.spec.BufferBytes = n
-		}
-	}},
+	{"logging.buffer_lines", func(r *reader, v value) { r.whole(v, 1, math.MaxInt32, &r.spec.BufferLines) }},
+	{"logging.buffer_bytes", func(r *reader, v value) { r.bytes(v, &r.spec.BufferBytes) }},
 	{"logging.file", readOptionalPath},
 	{"logging.file_max_bytes", func(r *reader, v value) { r.size(v) }},
 	{"logging.file_keep", func(r *reader, v value) { r.integer(v, 0, math.MaxInt32) }},
@@ -128,11 +107,6 @@ var rules = [...]rule{
 var older = [...][2]string{
 	{"service.process_filter", "service.process_filters"},
 	{"health.endpoint", "health.target"},
-}
-
-func (r *reader) judgeMillis(v value, least int64) {
-	var d time.Duration
-	r.millis(v, least, &d)
 }
 
 // find returns the rule of a key, or nil.

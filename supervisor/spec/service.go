@@ -71,6 +71,7 @@ func readClass(r *reader, v value) {
 
 func readReady(r *reader, v value) {
 	allowed := []string{"auto", "spawned", "health", "notify", "fd:N"}
+	r.readyAuto = v.text == allowed[0]
 	if number, ok := strings.CutPrefix(v.text, "fd:"); ok && v.kind == unstable.String {
 		fd, err := strconv.Atoi(number)
 		if err != nil || fd < 3 || fd > 1023 {

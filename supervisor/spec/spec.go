@@ -47,9 +47,24 @@ type Spec struct {
 	Oneshot  bool      // runs to completion and is then done
 	Main     bool      // container: its end is the end of zinit
 	Critical bool      // its failure for good is an emergency
-	Status   Status
-	Class    Class
-	Ready    Ready
+
+	Nice            int // -20 to 19
+	IONice          IONice
+	OOMScoreAdj     *int     // -1000 to 1000; nil: the file says nothing
+	CPUs            []uint64 // bit n%64 of word n/64 is processor n; nil: all
+	NoNewPrivileges bool
+	Capabilities    *uint64  // bit n is capability n: all that are kept; nil: every one. See CapabilityNames
+	Chroot          string   // absolute; "": none. Dir is inside
+	TTY             string   // absolute; "": none
+	Ports           []uint16 // TCP; sorted
+	ProcessFilters  []string // names of processes that must not run beside it
+	KillOthers      bool     // end what holds Ports or matches ProcessFilters
+	Resources       Resources
+	Health          *HealthCheck // nil: there is no check
+
+	Status Status
+	Class  Class
+	Ready  Ready
 
 	Deps []graph.Dep // as declared, in the order of the file
 
@@ -62,6 +77,11 @@ type Spec struct {
 	StopTimeout     time.Duration // between StopSignal and SIGKILL
 	StopSignal      syscall.Signal
 	SuccessCodes    []int // besides 0; sorted
+
+	// Hooks without Argv are not there. ReloadSignal is 0 where none is given;
+	// ReloadExec and it are never both given.
+	StopExec, ReloadExec, PreExec, PostExec Command
+	ReloadSignal                            syscall.Signal
 
 	BufferLines int   // lines of output kept at least, as far as BufferBytes reaches
 	BufferBytes int64 // bytes of output kept
@@ -89,8 +109,15 @@ func (s *Spec) Same(o *Spec) bool {
 func (s *Spec) meaning() Spec {
 	m := *s
 	m.File, m.Source, m.Lines = "", nil, nil
-	if !m.Exec.Shell {
-		m.Exec.Line = ""
+	for _, c := range []*Command{&m.Exec, &m.StopExec, &m.ReloadExec, &m.PreExec, &m.PostExec} {
+		*c = c.meaning()
+	}
+	if s.Health != nil {
+		h := *s.Health
+		if h.Type == HealthExec {
+			h.Target, h.Exec = "", h.Exec.meaning()
+		}
+		m.Health = &h
 	}
 	m.Deps = make([]graph.Dep, len(s.Deps))
 	for i, d := range s.Deps {

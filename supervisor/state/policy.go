@@ -72,6 +72,17 @@ func ClassifyExit(s Service, e Exit, r Rules, mono int64) (Service, Event) {
 	return s, ExitedFinal
 }
 
+// ClassifyEnding is ClassifyExit for a service whose post_exec runs before its
+// end is told: what it will be is recorded, and Gone... follows.
+func ClassifyEnding(s Service, e Exit, r Rules, mono int64) (Service, Event) {
+	if s.ReadyAt != 0 && mono-s.ReadyAt >= r.Stability { // leaving the state forgets since when it ran
+		s.Attempts = 0
+	}
+	r.Policy = Never // the restart is judged when nothing is left
+	s, _ = ClassifyExit(s, e, r, mono)
+	return s, Ending
+}
+
 // ClassifySpawn turns a run that could not be started into an event. held says
 // that something blocks the next start.
 func ClassifySpawn(s Service, text string, r Rules, mono int64, held bool) (Service, Event) {
@@ -99,6 +110,8 @@ func ClassifyGone(s Service, r Rules, mono int64, held bool) (Service, Event) {
 		return s, GoneHeld
 	case s.Again:
 		return s, GoneFree
+	case s.Failure.Kind == NoFailure && s.OK && r.retry(&s, true, mono):
+		return s, GoneDone
 	case s.Failure.Kind == NoFailure:
 		return s, GoneExited
 	case r.retry(&s, false, mono):

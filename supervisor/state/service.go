@@ -41,6 +41,27 @@ type Failure struct {
 	Text  string
 }
 
+// Hook is a command that runs on behalf of a service.
+type Hook uint8
+
+const (
+	NoHook   Hook = iota
+	PreHook       // pre_exec
+	StopHook      // stop_exec
+	PostHook      // post_exec
+	numHooks
+)
+
+var hookNames = [numHooks]string{"", "pre", "stop", "post"}
+
+// String returns the kind by which the keeper knows it.
+func (h Hook) String() string {
+	if h >= numHooks {
+		return "unknown"
+	}
+	return hookNames[h]
+}
+
 // Exit is how one run ended.
 type Exit struct {
 	Run    uint64 // 0: no run has ended yet
@@ -68,6 +89,17 @@ type Service struct {
 	Killed bool   // SIGKILL was sent in this stop
 	Stuck  bool   // still there after SIGKILL
 
+	Hook     Hook   // that runs; its end is waited for
+	HookSeq  uint64 // number of the latest hook of any kind, which is the run of its tag
+	PostDue  bool   // post_exec is still to run for the latest run
+	MainGone bool   // nothing of the run is left but a hook
+
+	ProbeAt       int64  // when it is asked next; 0: it is being asked, or never is
+	ProbeFailures int    // in a row that count
+	Unwell        string // what its health check says; "" when it is well or has none
+	StatusText    string // what it says of itself: STATUS= of sd_notify(3)
+	UID           int    // who its latest run runs as
+
 	Attempts int // restarts in a row, without an operator's word
 	StartBy  int64
 	StopBy   int64
@@ -92,7 +124,7 @@ type Service struct {
 // Alive reports whether anything of the service may live. A target that is
 // running counts, so that stops keep their order through it.
 func (s *Service) Alive() bool {
-	return s.Live || s.Left || s.State == Stopping || s.State == Starting || s.State == Running
+	return s.Hook != NoHook || s.Live || s.Left || s.State == Stopping || s.State == Starting || s.State == Running
 }
 
 // Settled reports whether the service has reached its outcome: ready, done, or
@@ -154,6 +186,8 @@ func (s Service) Step(ev Event, wall, mono int64) (Service, Effect, error) {
 	if do&Spawn != 0 {
 		s.Run++
 		s.Live, s.Pid, s.OK = true, 0, false
+		s.Hook, s.PostDue, s.MainGone = NoHook, false, false
+		s.ProbeAt, s.ProbeFailures, s.Unwell, s.StatusText = 0, 0, "", ""
 	}
 	return s, do, nil
 }

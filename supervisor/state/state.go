@@ -97,10 +97,13 @@ const (
 	Stop                          // asked to stop
 	Restart                       // asked to stop and start again
 	Unbound                       // lost what it is bound to; comes back with it
+	HealthLost                    // its health check says that it is no longer well
+	Ending                        // its main process has ended by itself, its post_exec runs
 	Ended                         // while stopping: its main process has ended, others of it may be left
 	GoneExited                    // nothing of it is left, and that was asked
 	GoneRetry                     // nothing is left; it had failed, will be restarted
 	GoneFinal                     // nothing is left; it had failed, no restart
+	GoneDone                      // nothing is left; it had ended with success, will be restarted
 	GoneFree                      // nothing is left; it is wanted up again and nothing blocks it
 	GoneHeld                      // the same; something blocks it
 	StopTimeout                   // still there when the stop timeout ran out
@@ -111,8 +114,8 @@ const (
 
 var eventNames = [numEvents]string{
 	"none", "start", "start held", "cleared", "doomed", "hindered", "retry", "retry held", "ready", "done", "done, restart due",
-	"exited, restart due", "exited", "spawn failed, retry due", "spawn failed", "start timeout", "stop", "restart", "unbound", "ended", "gone",
-	"gone, restart due", "gone, failed", "gone, start again", "gone, start held", "stop timeout", "unkillable", "leftovers gone",
+	"exited, restart due", "exited", "spawn failed, retry due", "spawn failed", "start timeout", "stop", "restart", "unbound", "health lost", "ending", "ended", "gone",
+	"gone, restart due", "gone, failed", "gone, done, restart due", "gone, start again", "gone, start held", "stop timeout", "unkillable", "leftovers gone",
 }
 
 // String names the event in plain words.

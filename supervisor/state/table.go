@@ -45,6 +45,7 @@ var table = [numStates][numEvents]rule{
 		Stop:         {to: Stopping, do: SendStop | ArmStop},
 		Restart:      {to: Stopping, do: SendStop | ArmStop},
 		Unbound:      {to: Stopping, do: SendStop | ArmStop},
+		Ending:       {to: Stopping, do: ArmStop},
 		StartFree:    {to: Starting, why: "already starting"},
 		StartHeld:    {to: Starting, why: "already starting"},
 		LeftGone:     {to: Starting, why: "of an earlier run"},
@@ -57,6 +58,8 @@ var table = [numStates][numEvents]rule{
 		Stop:        {to: Stopping, do: SendStop | ArmStop},
 		Restart:     {to: Stopping, do: SendStop | ArmStop},
 		Unbound:     {to: Stopping, do: SendStop | ArmStop},
+		HealthLost:  {to: Stopping, do: SendStop | ArmStop},
+		Ending:      {to: Stopping, do: ArmStop},
 		Hindered:    {to: Blocked}, // a target
 		Doomed:      {to: Failed},  // a target
 		Ready:       {to: Running, why: "already ready"},
@@ -69,6 +72,7 @@ var table = [numStates][numEvents]rule{
 		GoneExited:  {to: Exited},
 		GoneRetry:   {to: Failed, do: ArmRetry},
 		GoneFinal:   {to: Failed},
+		GoneDone:    {to: Exited, do: ArmRetry},
 		GoneFree:    {to: Starting, do: begin},
 		GoneHeld:    {to: Blocked},
 		StopTimeout: {to: Stopping, do: SendKill | ArmKill},

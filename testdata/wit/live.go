@@ -25,7 +25,7 @@ func (w *witness) live() int {
 	if w.look {
 		lookBack(w.notes)
 	}
-	w.notes.put("START", "")
+	w.notes.put(w.kind, os.ExpandEnv(w.detail))
 	for range w.fork {
 		leave(w.plan, w.notes, w.forkMode)
 	}
@@ -39,6 +39,9 @@ func (w *witness) live() int {
 	}
 	if w.readyFD > 0 {
 		go w.ready()
+	}
+	if w.say != "" {
+		go w.notify()
 	}
 	if w.lines != 0 {
 		go count(os.Stdout, w.lines, w.rate)

@@ -52,6 +52,10 @@ type plan struct {
 	rate       int           // lines a second, 0 as fast as it goes
 	raw        string        // a pattern, see rawBytes
 
+	kind   string // of the first record, in place of START
+	detail string // of that record; $NAME is taken from the environment
+	say    string // a notification, \n for a newline, sent after readyAfter to $NOTIFY_SOCKET
+
 	between bool // the short-lived middle of a double fork
 }
 
@@ -78,6 +82,9 @@ func parse(args []string) (*plan, error) {
 	fs.IntVar(&p.lines, "lines", 0, "print so many numbered lines, -1 without end")
 	fs.IntVar(&p.rate, "rate", 0, "lines a second, 0 without pause")
 	fs.StringVar(&p.raw, "raw", "", "print all256, partial, crlf, escape or huge:BYTES")
+	fs.StringVar(&p.kind, "kind", "START", "kind of the first record")
+	fs.StringVar(&p.detail, "detail", "", "of the first record; $NAME from the environment")
+	fs.StringVar(&p.say, "say", "", "send this to $NOTIFY_SOCKET when ready, such as READY=1")
 	fs.BoolVar(&p.between, "between", false, "internal: the middle of a double fork")
 	if err := fs.Parse(args); err != nil {
 		return nil, err

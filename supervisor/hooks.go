@@ -1,0 +1,299 @@
+package supervisor
+
+import (
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"zinit/supervisor/keeper"
+	"zinit/supervisor/spec"
+	"zinit/supervisor/state"
+)
+
+// A hook is a helper of a service (see keeper.HelperTag): pre_exec before each run,
+// stop_exec in place of the stop signal, post_exec after each run, reload_exec on
+// request. The first three are waited for, one at a time, within the timeouts of
+// the state they run in; rt.Hook says which. A hook's group is killed when it ends:
+// it leaves nothing behind. What it prints goes to the service's log, as of run 0.
+
+// reloadKind is the helper that nobody waits for.
+const reloadKind = "reload"
+
+// hookCommand is the command of a hook.
+func hookCommand(sp *spec.Spec, h state.Hook) spec.Command {
+	switch h {
+	case state.PreHook:
+		return sp.PreExec
+	case state.StopHook:
+		return sp.StopExec
+	case state.PostHook:
+		return sp.PostExec
+	}
+	return spec.Command{}
+}
+
+// beginHook orders a hook of sv's latest run; next is the value to be set.
+func (t *turn) beginHook(sv *service, next *state.Service, h state.Hook) {
+	next.Hook = h
+	next.HookSeq++
+	seq, run, last := next.HookSeq, next.Run, next.Last
+	t.act(func() { t.s.spawnHelper(sv, h.String(), hookCommand(sv.cur, h), seq, run, hookEnv(h, last)) })
+}
+
+// hookEnv tells post_exec how the run ended.
+func hookEnv(h state.Hook, e state.Exit) []string {
+	switch {
+	case h != state.PostHook:
+		return nil
+	case e.Signal != 0:
+		return []string{"ZINIT_EXIT_SIGNAL=" + signalName(e.Signal)}
+	}
+	return []string{fmt.Sprintf("ZINIT_EXIT_CODE=%d", e.Code)}
+}
+
+// spawnHelper orders a helper with the service's attributes. The lock is held.
+func (s *Supervisor) spawnHelper(sv *service, kind string, c spec.Command, seq, run uint64, env []string) {
+	sp := *sv.cur // a copy: the same in all but what is run
+	sp.Exec = c
+	sp.Ready = spec.Ready{}
+	sp.TTY = ""
+	finish := func(o keeper.Spawn) keeper.Spawn {
+		o.Tag, o.Run, o.AtExit = keeper.HelperTag(kind, sv.name), seq, unix.SIGKILL
+		o.Env = append(o.Env, env...)
+		return o
+	}
+	if !needsFiles(&sp) {
+		s.keeper.Spawn(finish(s.fill(&sp, account{}, nil, run)))
+		return
+	}
+	go func() {
+		order, err := s.prepare(&sp, run)
+		s.later(func() {
+			if err != nil {
+				s.onHelperEnded(keeper.Event{Kind: keeper.Failed, Tag: keeper.HelperTag(kind, sv.name), Run: seq}, err.Error())
+				return
+			}
+			s.keeper.Spawn(finish(order))
+		})
+	}()
+}
+
+// onHelper is news of a hook or probe.
+func (s *Supervisor) onHelper(ev keeper.Event) {
+	kind, name := keeper.ParseTag(ev.Tag)
+	switch ev.Kind {
+	case keeper.Spawned:
+		for _, f := range ev.FDs {
+			s.attachHelper(kind, name, f.Name, f.FD)
+		}
+	case keeper.Busy:
+		s.soon(100*time.Millisecond, func() { s.helperAgain(kind, name, ev.Run) })
+	case keeper.Exited:
+		<-s.logs.Drain(name, 0)
+		text := ""
+		if exit := exitOf(ev, 0); exit.Code != 0 || exit.Signal != 0 {
+			text = exitText(exit)
+		}
+		s.onHelperEnded(ev, text)
+	case keeper.Failed:
+		s.onHelperEnded(ev, fmt.Sprintf("%s: %v", ev.Step, ev.Errno))
+	case keeper.Gone:
+		s.keeper.Ack(keeper.Gone, ev.Tag, ev.Run)
+	}
+}
+
+// attachHelper keeps what a helper prints with the service's output, as of run 0;
+// what a probe prints is nobody's.
+func (s *Supervisor) attachHelper(kind, name, held string, fd int) {
+	if kind == probeKind {
+		unix.Close(fd)
+		s.keeper.Drop(held)
+		return
+	}
+	s.attach(name, 0, held, fd)
+}
+
+// helperAgain repeats the order of a helper for which the keeper had no room.
+func (s *Supervisor) helperAgain(kind, name string, seq uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sv := s.services[name]
+	if sv == nil || sv.rt.Hook.String() != kind || sv.rt.HookSeq != seq {
+		return
+	}
+	s.spawnHelper(sv, kind, hookCommand(sv.cur, sv.rt.Hook), seq, sv.rt.Run, hookEnv(sv.rt.Hook, sv.rt.Last))
+}
+
+// onHelperEnded is the end of a helper; text says why it failed, "" for success.
+func (s *Supervisor) onHelperEnded(ev keeper.Event, text string) {
+	kind, name := keeper.ParseTag(ev.Tag)
+	err := s.decide(kind+"_exec ended", func(t *turn) error {
+		t.own = true
+		sv := s.services[name]
+		switch {
+		case sv == nil:
+		case kind == probeKind:
+			t.probed(sv, ev.Run, text)
+		case kind == reloadKind && text != "":
+			s.say(LevelWarn, "%s: reload_exec failed: %s", name, text)
+		case kind == sv.rt.Hook.String() && ev.Run == sv.rt.HookSeq:
+			t.hookEnded(sv, text)
+		}
+		t.act(func() { s.keeper.Ack(ev.Kind, ev.Tag, ev.Run) })
+		return nil
+	})
+	if err != nil {
+		s.say(LevelError, "cannot record the end of %s_exec of %q: %v; trying again in 1 s", kind, name, err)
+		s.soon(time.Second, func() { s.onHelperEnded(ev, text) })
+	}
+}
+
+// hookEnded goes on after a hook that was waited for.
+func (t *turn) hookEnded(sv *service, text string) {
+	h := sv.rt.Hook
+	next := sv.rt
+	next.Hook = state.NoHook
+	t.touch(sv)
+	t.set(sv, next)
+	switch {
+	case h == state.PreHook && sv.rt.State == state.Stopping:
+		t.goneBy(sv) // there was no main process yet
+	case h == state.PreHook && text != "":
+		t.failed(sv, "pre_exec failed: "+text)
+	case h == state.PreHook:
+		run := sv.rt.Run
+		t.act(func() { t.s.spawn(sv, run) })
+	case h == state.StopHook && text != "" && sv.rt.Live:
+		t.s.say(LevelWarn, "%s: stop_exec failed (%s); sending %s", sv.name, text, signalName(int(sv.cur.StopSignal)))
+		next := sv.rt
+		t.stopSignal(sv, &next)
+		t.set(sv, next)
+	case h == state.PostHook && text != "":
+		t.s.say(LevelWarn, "%s: post_exec failed: %s", sv.name, text)
+	}
+	t.afterHook(sv)
+}
+
+// afterHook runs post_exec when it is due and nothing else is waited for, or else
+// goes on when nothing of the run is left.
+func (t *turn) afterHook(sv *service) {
+	switch {
+	case sv.rt.Hook != state.NoHook || sv.rt.Live:
+	case sv.rt.PostDue:
+		next := sv.rt
+		next.PostDue = false
+		t.beginHook(sv, &next, state.PostHook)
+		t.touch(sv)
+		t.set(sv, next)
+	case sv.rt.MainGone:
+		t.goneBy(sv)
+	}
+}
+
+// stopBegins tells sv to stop: by its stop_exec, which the signal follows when it
+// fails, or by the signal.
+func (t *turn) stopBegins(sv *service, next *state.Service) {
+	switch {
+	case next.Hook != state.NoHook: // pre_exec: it is all there is
+		t.signalHook(sv, next, sv.cur.StopSignal)
+	case sv.cur.StopExec.Given() && next.Live && next.Pid != 0:
+		t.beginHook(sv, next, state.StopHook)
+	default:
+		t.stopSignal(sv, next)
+	}
+}
+
+func (t *turn) stopSignal(sv *service, next *state.Service) {
+	t.signal(sv, next, sv.cur.StopSignal)
+	if sv.cur.StopSignal != unix.SIGKILL {
+		t.signal(sv, next, unix.SIGCONT)
+	}
+}
+
+// signalHook sends a signal to the hook that runs.
+func (t *turn) signalHook(sv *service, next *state.Service, sig unix.Signal) {
+	if next.Hook == state.NoHook {
+		return
+	}
+	next.SigSeq++
+	order := keeper.Signal{Tag: keeper.HelperTag(next.Hook.String(), sv.name), Run: next.HookSeq, Seq: next.SigSeq, Sig: sig, ToGroup: true}
+	t.act(func() { t.s.keeper.Signal(order) })
+}
+
+// ReloadService has a service read its own configuration again: by its
+// reload_signal or reload_exec.
+func (s *Supervisor) ReloadService(name string, by Cause) error {
+	by.Text = "reload"
+	return s.decideBy(by, func(t *turn) error {
+		sv := s.services[name]
+		switch {
+		case sv == nil:
+			return s.unknown(name)
+		case !sv.rt.Live || sv.rt.Pid == 0 || sv.rt.State == state.Stopping:
+			return refuse(NotRunning, name, "", "service not running: %s", name)
+		case sv.cur.ReloadSignal == 0 && !sv.cur.ReloadExec.Given():
+			return refuse(Refused, name, "zinit restart "+name+", or give its file reload_signal or reload_exec", "cannot reload %q: its file does not say how", name)
+		}
+		t.touch(sv)
+		next := sv.rt
+		if sv.cur.ReloadSignal != 0 {
+			next.SigSeq++
+			order := keeper.Signal{Tag: name, Run: next.Run, Seq: next.SigSeq, Sig: sv.cur.ReloadSignal}
+			t.act(func() { s.keeper.Signal(order) })
+		} else {
+			next.HookSeq++
+			seq, run := next.HookSeq, next.Run
+			t.act(func() {
+				s.spawnHelper(sv, reloadKind, sv.cur.ReloadExec, seq, run, []string{fmt.Sprintf("ZINIT_PID=%d", next.Pid)})
+			})
+		}
+		t.set(sv, next)
+		s.say(LevelInfo, "%s: asked to reload (%s)", name, by)
+		return nil
+	})
+}
+
+// helperFound deals with a helper that the keeper tells a successor of. It returns
+// whether it is the hook that its service waits for.
+func (t *turn) helperFound(ch keeper.Child) bool {
+	kind, name := keeper.ParseTag(ch.Tag)
+	sv := t.s.services[name]
+	awaited := sv != nil && sv.rt.Hook.String() == kind && sv.rt.HookSeq == ch.Run
+	switch ended := ch.Phase == keeper.Exited || ch.Phase == keeper.Failed || ch.Phase == keeper.Gone; {
+	case ended && (awaited || kind == probeKind):
+		t.later(keeper.Event{Kind: endOf(ch.Phase), Tag: ch.Tag, Run: ch.Run, Pid: ch.Pid, Status: ch.Status, AtNS: ch.AtNS, Step: ch.Step, Errno: ch.Errno})
+	case ended:
+		t.act(func() { t.s.keeper.Ack(endOf(ch.Phase), ch.Tag, ch.Run) })
+	case !awaited && kind != reloadKind:
+		t.act(func() {
+			t.s.keeper.Signal(keeper.Signal{Tag: ch.Tag, Run: ch.Run, Seq: ch.Seq + 1, Sig: unix.SIGKILL, ToGroup: true})
+		})
+	}
+	if ch.Phase == keeper.Gone {
+		t.act(func() { t.s.keeper.Ack(keeper.Gone, ch.Tag, ch.Run) })
+	}
+	return awaited
+}
+
+// endOf is the event that ends a helper which is in a phase.
+func endOf(phase keeper.EventKind) keeper.EventKind {
+	if phase == keeper.Failed {
+		return keeper.Failed
+	}
+	return keeper.Exited
+}
+
+// reconcileHook orders a hook again that the keeper does not know.
+func (t *turn) reconcileHook(sv *service, helpers map[string]keeper.Child) {
+	h := sv.rt.Hook
+	if h == state.NoHook {
+		t.afterHook(sv)
+		return
+	}
+	if _, known := helpers[keeper.HelperTag(h.String(), sv.name)]; known {
+		return
+	}
+	seq, run, last := sv.rt.HookSeq, sv.rt.Run, sv.rt.Last
+	t.act(func() { t.s.spawnHelper(sv, h.String(), hookCommand(sv.cur, h), seq, run, hookEnv(h, last)) })
+}

@@ -1,0 +1,81 @@
+package keeper
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestIdleKeeperNeverWakes(t *testing.T) {
+	w := newWorld(t)
+	s := w.server()
+	s.do(order{Op: "ready"})
+	sleeper := run(1, "exec sleep 1000")
+	sleeper.Tag = "sleeper"
+	s.alive(sleeper)
+	s.drill(100, 100, truth())
+	var quiet time.Time
+	last := ""
+	waitUntil(t, "two seconds without a switch of context", func() bool {
+		if now := w.switches(); now != last {
+			last, quiet = now, time.Now()
+		}
+		return time.Since(quiet) > 2*time.Second
+	})
+	s.end(0)
+}
+
+func TestIdleKeeperIsSmall(t *testing.T) {
+	const most = 2<<10 + 256 // 2 MiB, and what a test binary brings
+	w := newWorld(t)
+	s := w.server().ready()
+	sleeper := run(1, "exec sleep 1000")
+	sleeper.Tag = "sleeper"
+	s.alive(sleeper)
+	fresh := w.rssAnon()
+	s.drill(300, 100, truth())
+	var used int
+	waitUntil(t, "the keeper to give memory back", func() bool { used = w.rssAnon(); return used < fresh+memoryVaries })
+	t.Logf("the keeper has %d KiB of its own, %d after 300 spawns", fresh, used)
+	if fresh > most {
+		t.Errorf("the keeper has %d KiB of its own, want at most %d", fresh, most)
+	}
+	s.end(0)
+}
+
+// memoryVaries is by how much two keepers that did the same may differ, in
+// KiB: garbage that is not collected yet, and stacks of threads.
+const memoryVaries = 768
+
+// rssAnon is how much memory of its own the keeper has, in KiB.
+func (w *world) rssAnon() (kib int) {
+	w.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", w.cmd.Process.Pid))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "RssAnon:")
+	if _, err := fmt.Sscan(rest, &kib); err != nil {
+		w.t.Fatal(err)
+	}
+	return kib
+}
+
+// switches says how often each thread of the keeper has run.
+func (w *world) switches() string {
+	dir := fmt.Sprintf("/proc/%d/task", w.cmd.Process.Pid)
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var all strings.Builder
+	for _, task := range list {
+		text, _ := os.ReadFile(filepath.Join(dir, task.Name(), "status"))
+		_, counts, _ := strings.Cut(string(text), "voluntary_ctxt_switches:")
+		all.WriteString(task.Name() + counts)
+	}
+	return all.String()
+}
