@@ -3,6 +3,7 @@ package supervisor
 import (
 	"fmt"
 	"time"
+
 	"zinit/supervisor/journal"
 	"zinit/supervisor/spec"
 )

@@ -368,21 +368,6 @@ func (t *turn) strange(ch keeper.Child) {
 	})
 }
 
-// ackAgain acknowledges the end of a run that needs no decision any more; it
-// reports whether ch has ended.
-func (t *turn) ackAgain(ch keeper.Child) bool {
-	k := t.s.keeper
-	switch ch.Phase {
-	case keeper.Exited, keeper.Failed:
-		t.act(func() { k.Ack(ch.Phase, ch.Tag, ch.Run) })
-	case keeper.Gone:
-		t.act(func() { k.Ack(keeper.Exited, ch.Tag, ch.Run); k.Ack(keeper.Gone, ch.Tag, ch.Run) })
-	default:
-		return false
-	}
-	return true
-}
-
 // reconcile compares what was decided of sv with what the keeper has. Effects
 // are repeatable: what was ordered is ordered again, with the same key.
 func (t *turn) reconcile(sv *service, ch keeper.Child, found bool) {

@@ -92,7 +92,7 @@ func (s *Supervisor) onHelper(ev keeper.Event) {
 			s.attachHelper(kind, name, f.Name, f.FD)
 		}
 	case keeper.Busy:
-		time.AfterFunc(100*time.Millisecond, func() { s.later(func() { s.helperAgain(kind, name, ev.Run) }) })
+		s.soon(100*time.Millisecond, func() { s.helperAgain(kind, name, ev.Run) })
 	case keeper.Exited:
 		<-s.logs.Drain(name, 0)
 		text := ""
@@ -149,7 +149,7 @@ func (s *Supervisor) onHelperEnded(ev keeper.Event, text string) {
 	})
 	if err != nil {
 		s.say(LevelError, "cannot record the end of %s_exec of %q: %v; trying again in 1 s", kind, name, err)
-		time.AfterFunc(time.Second, func() { s.later(func() { s.onHelperEnded(ev, text) }) })
+		s.soon(time.Second, func() { s.onHelperEnded(ev, text) })
 	}
 }
 

@@ -68,6 +68,21 @@ func (s *Supervisor) onRun(ev keeper.Event, cause string, f func(*turn, *service
 	}
 }
 
+// ackAgain acknowledges the end of a run that needs no decision any more; it
+// reports whether ch has ended.
+func (t *turn) ackAgain(ch keeper.Child) bool {
+	k := t.s.keeper
+	switch ch.Phase {
+	case keeper.Exited, keeper.Failed:
+		t.act(func() { k.Ack(ch.Phase, ch.Tag, ch.Run) })
+	case keeper.Gone:
+		t.act(func() { k.Ack(keeper.Exited, ch.Tag, ch.Run); k.Ack(keeper.Gone, ch.Tag, ch.Run) })
+	default:
+		return false
+	}
+	return true
+}
+
 // onSpawned notes the pid, which the keeper also tells a successor, and takes
 // over the read ends of the run's pipes.
 func (s *Supervisor) onSpawned(ev keeper.Event) {

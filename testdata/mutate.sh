@@ -22,7 +22,9 @@ break_rule() {
 	sed -i "$2" "$1"
 	if cmp -s "$1" "$tree/whole"; then
 		verdict="NOTHING CHANGED" survived=$((survived + 1))
-	elif out=$($GO test -count=1 ./supervisor/state ./graph 2>&1 && $GO test -count=1 -timeout 300s ./supervisor -shrink=false -histories 1500 2>&1); then
+	elif out=$($GO test -count=1 ./supervisor/state ./graph 2>&1 &&
+		$GO test -count=1 -timeout 300s ./supervisor -shrink=false -histories 100 2>&1 &&
+		$GO test -count=1 -timeout 900s ./supervisor -shrink=false -histories 3000 2>&1); then
 		verdict=SURVIVED survived=$((survived + 1))
 	elif printf '%s\n' "$out" | grep -q 'build failed\|setup failed'; then
 		verdict="DID NOT BUILD" survived=$((survived + 1))
