@@ -53,7 +53,14 @@ func keeperMain() int {
 	}
 	caught := CatchSignals()
 	go dieWithTheTest()
+	var emergency func(uint64) Spawn
+	if mark := os.Getenv("KEEPER_TEST_EMERGENCY"); mark != "" {
+		emergency = func(run uint64) Spawn {
+			return Spawn{Tag: "emergency/x", Run: run, Paths: []string{"/bin/sh"}, Argv: []string{"sh", "-c", "echo $$ >>" + mark + "; exec sleep 1000"}, Umask: -1}
+		}
+	}
 	end, err := Keep(Options{
+		Emergency: emergency,
 		Caught: caught,
 		Server: func(n uint64) ServerCmd {
 			return ServerCmd{Argv: []string{"server", strconv.FormatUint(n, 10)}, Env: os.Environ(), Path: os.Getenv("KEEPER_TEST_PATH")}
