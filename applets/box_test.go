@@ -23,6 +23,7 @@ type box struct {
 	*bed
 	boxed
 	files []*os.File // standard streams; nil is a closed one
+	tty   bool       // the first of them is PID 1's controlling terminal, as of docker run -t
 	init  *os.Process
 	ended chan *os.ProcessState
 }
@@ -168,8 +169,10 @@ func (x *box) runs() {
 	if err != nil {
 		x.t.Fatalf("%v", err)
 	}
+	sys := namespaces()
+	sys.Setctty = x.tty
 	p, err := os.StartProcess("/proc/self/exe", []string{"box"}, &os.ProcAttr{
-		Env: []string{boxVar + "=" + string(text)}, Files: files, Sys: namespaces(),
+		Env: []string{boxVar + "=" + string(text)}, Files: files, Sys: sys,
 	})
 	if err != nil {
 		x.t.Fatalf("%v", err)

@@ -246,7 +246,17 @@ func TestScenario022TheShutdownFitsTheGrace(t *testing.T) {
 // logged, and Ctrl-C is for the command alone.
 func TestScenario030ACommandOwnsTheTerminal(t *testing.T) {
 	t.Parallel()
+	for name, controlling := range map[string]bool{"a plain descriptor": false, "its controlling terminal": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ownsTheTerminal(t, controlling)
+		})
+	}
+}
+
+func ownsTheTerminal(t *testing.T, controlling bool) {
 	x := newBox(t)
+	x.tty = controlling
 	x.service("a", "[service]\nexec = \"wit\"\n")
 	x.Args = append(x.Args, "--", "wit", "-lines", "2")
 	master, slave := terminal(t)

@@ -61,7 +61,7 @@ func keeperMain() int {
 	}
 	end, err := Keep(Options{
 		Emergency: emergency,
-		Caught: caught,
+		Caught:    caught,
 		Server: func(n uint64) ServerCmd {
 			return ServerCmd{Argv: []string{"server", strconv.FormatUint(n, 10)}, Env: os.Environ(), Path: os.Getenv("KEEPER_TEST_PATH")}
 		},
