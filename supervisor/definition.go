@@ -17,7 +17,7 @@ type Definition struct {
 	Critical     bool                   `json:"critical,omitempty"` // of a target
 	Dependencies DependenciesDefinition `json:"dependencies"`
 	Lifecycle    *LifecycleDefinition   `json:"lifecycle,omitempty"`
-	Health       *struct{}              `json:"health"` // always null in this version
+	Health       *HealthDefinition      `json:"health"` // null: there is no check
 	Logging      *LoggingDefinition     `json:"logging,omitempty"`
 }
 
@@ -30,6 +30,7 @@ type ServiceDefinition struct {
 	Env            map[string]string `json:"env"`
 	Status         string            `json:"status"`
 	Class          string            `json:"class"`
+	Main           bool              `json:"main"`
 	Critical       bool              `json:"critical"`
 	Ports          []uint16          `json:"ports"`
 	KillOthers     bool              `json:"kill_others"`
@@ -71,6 +72,23 @@ type LifecycleDefinition struct {
 	StopTimeoutMS     int64  `json:"stop_timeout_ms"`
 	StopSignal        string `json:"stop_signal"`
 	SuccessCodes      []int  `json:"success_codes"`
+	PreExec           string `json:"pre_exec"`
+	PostExec          string `json:"post_exec"`
+	StopExec          string `json:"stop_exec"` // "": stop_signal
+	ReloadExec        string `json:"reload_exec"`
+	ReloadSignal      string `json:"reload_signal"` // "": there is none
+}
+
+// HealthDefinition is the table [health]; times are milliseconds.
+type HealthDefinition struct {
+	Type          string `json:"type"`
+	Target        string `json:"target"`
+	ExpectStatus  int    `json:"expect_status,omitempty"` // of http
+	IntervalMS    int64  `json:"interval_ms"`
+	TimeoutMS     int64  `json:"timeout_ms"`
+	Retries       int    `json:"retries"`
+	StartPeriodMS int64  `json:"start_period_ms"`
+	OnFailure     string `json:"on_failure"`
 }
 
 // LoggingDefinition is the table [logging].
@@ -96,17 +114,39 @@ func (s *Supervisor) Get(name string) (Definition, error) {
 		return d, nil
 	}
 	d.Service = serviceOf(sp)
-	d.Lifecycle = &LifecycleDefinition{Restart: sp.Restart.String(), RestartDelayMS: millis(sp.RestartDelay),
-		RestartDelayMaxMS: millis(sp.RestartDelayMax), MaxRestarts: sp.MaxRestarts, StabilityPeriodMS: millis(sp.StabilityPeriod),
-		StartTimeoutMS: millis(sp.StartTimeout), StopTimeoutMS: millis(sp.StopTimeout),
-		StopSignal: "SIG" + signalName(int(sp.StopSignal)), SuccessCodes: listOf(sp.SuccessCodes)}
+	d.Health = healthOf(sp.Health)
+	d.Lifecycle = lifecycleOf(sp)
 	d.Logging = &LoggingDefinition{BufferLines: sp.BufferLines, BufferBytes: sp.BufferBytes}
 	return d, nil
 }
 
+func lifecycleOf(sp *spec.Spec) *LifecycleDefinition {
+	d := &LifecycleDefinition{Restart: sp.Restart.String(), RestartDelayMS: millis(sp.RestartDelay),
+		RestartDelayMaxMS: millis(sp.RestartDelayMax), MaxRestarts: sp.MaxRestarts, StabilityPeriodMS: millis(sp.StabilityPeriod),
+		StartTimeoutMS: millis(sp.StartTimeout), StopTimeoutMS: millis(sp.StopTimeout),
+		StopSignal: "SIG" + signalName(int(sp.StopSignal)), SuccessCodes: listOf(sp.SuccessCodes),
+		PreExec: sp.PreExec.Line, PostExec: sp.PostExec.Line, StopExec: sp.StopExec.Line, ReloadExec: sp.ReloadExec.Line}
+	if sp.ReloadSignal != 0 {
+		d.ReloadSignal = "SIG" + signalName(int(sp.ReloadSignal))
+	}
+	return d
+}
+
+func healthOf(h *spec.HealthCheck) *HealthDefinition {
+	if h == nil {
+		return nil
+	}
+	d := &HealthDefinition{Type: h.Type.String(), Target: h.Target, IntervalMS: millis(h.Interval),
+		TimeoutMS: millis(h.Timeout), Retries: h.Retries, StartPeriodMS: millis(h.StartPeriod), OnFailure: h.OnFailure.String()}
+	if h.Type == spec.HealthHTTP {
+		d.ExpectStatus = h.ExpectStatus
+	}
+	return d
+}
+
 func serviceOf(sp *spec.Spec) *ServiceDefinition {
 	d := &ServiceDefinition{Name: sp.Name, Exec: sp.Exec.Line, Oneshot: sp.Oneshot, Env: map[string]string{}, Status: sp.Status.String(),
-		Class: sp.Class.String(), Critical: sp.Critical, Ports: []uint16{}, ProcessFilters: []string{}, User: sp.User, Group: sp.Group,
+		Class: sp.Class.String(), Main: sp.Main, Critical: sp.Critical, Ports: []uint16{}, ProcessFilters: []string{}, User: sp.User, Group: sp.Group,
 		Groups: listOf(sp.Groups), Ready: sp.Ready.String(), Description: sp.Description}
 	if sp.Dir != "" {
 		d.Dir = &sp.Dir
