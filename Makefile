@@ -45,7 +45,7 @@ race: ## the tests under the race detector, zinit itself built with it too (need
 	CGO_ENABLED=1 ZINIT_TEST_RACE=1 $(GO) test -race -timeout 30m $(PACKAGES)
 
 storm: ## 500 kills of the server (KILLS) under 50 services that print at 1 kHz, and the other storms at full length
-	CGO_ENABLED=0 ZINIT_STORM=$(KILLS) $(GO) test -count=1 -timeout 40m -parallel 1 -v -run '^TestStorm' ./applets | grep -v '^=== '
+	CGO_ENABLED=0 ZINIT_STORM=$(KILLS) $(GO) test -count=1 -timeout 40m -parallel 1 -v -run '^TestStorm' ./applets
 
 fuzz: ## every fuzz target for FUZZTIME (20s)
 	@grep -rl --include='*_test.go' '^func Fuzz' . | while read -r f; do \

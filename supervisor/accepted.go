@@ -2,9 +2,14 @@ package supervisor
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"zinit/supervisor/journal"
+	"zinit/supervisor/keeper"
 	"zinit/supervisor/spec"
 )
 
@@ -86,6 +91,39 @@ func (s *Supervisor) encodeSpecs(c *Config) []byte {
 	one.Int(3, c.Settings.TotalBytes)
 	e.Bytes(specsSetting, one.Payload())
 	return e.Payload()
+}
+
+// acceptedConfig reads the definitions that the journal names. When it names
+// none that are held, because it was damaged, the newest that are held are taken,
+// and the number of those is returned; without any the files are read again.
+func (s *Supervisor) acceptedConfig(w *keeper.Welcome, n uint64) (*Config, uint64) {
+	if len(w.Held[specsName(n)]) != 1 {
+		if newest := newestSpecs(w.Held); newest > 0 {
+			s.say(LevelError, "the journal names definitions %d, which are lost; taking definitions %d", n, newest)
+			n = newest
+		}
+	}
+	if fds := w.Held[specsName(n)]; len(fds) == 1 {
+		src, err := readMemfd(fds[0])
+		if err == nil {
+			unix.Close(fds[0])
+			return decodeSpecs(src), n
+		}
+	}
+	s.say(LevelError, "the accepted definitions are lost; reading the service files again")
+	return LoadConfig(s.opt.Roots, s.opt.Trust), n
+}
+
+// newestSpecs is the highest N of the "specs/N" that are held, 0 when there are
+// none.
+func newestSpecs(held map[string][]int) (newest uint64) {
+	for name := range held {
+		number, ok := strings.CutPrefix(name, "specs/")
+		if n, err := strconv.ParseUint(number, 10, 64); ok && err == nil {
+			newest = max(newest, n)
+		}
+	}
+	return newest
 }
 
 // decodeSpecs judges the accepted definitions again.

@@ -141,8 +141,12 @@ func (s *Supervisor) takeOver(w *keeper.Welcome, fd int) error {
 	if err != nil {
 		return fmt.Errorf("cannot read the journal: %w", err)
 	}
+	if n := j.Lost(); n > 0 {
+		s.say(LevelWarn, "the last %d bytes of the journal were not whole and are left out; what runs is compared with what was decided before them", n)
+	}
 	m := readFrames(s.unpoisoned(frames, w.Failures))
-	c := s.acceptedConfig(w, m.specs)
+	var c *Config
+	c, m.specs = s.acceptedConfig(w, m.specs)
 	s.mu.Lock()
 	s.journal, s.seq, s.specsHeld, s.booted, s.tokens = j, m.seq, m.specs, m.booted, m.tokens
 	s.install(c)
@@ -268,19 +272,6 @@ func readFrames(frames [][]byte) memory {
 	return m
 }
 
-// acceptedConfig reads the definitions that the journal names. Without them
-// the files are read again.
-func (s *Supervisor) acceptedConfig(w *keeper.Welcome, n uint64) *Config {
-	if fds := w.Held[specsName(n)]; len(fds) == 1 {
-		if src, err := readMemfd(fds[0]); err == nil {
-			unix.Close(fds[0])
-			return decodeSpecs(src)
-		}
-	}
-	s.say(LevelError, "the accepted definitions are lost; reading the service files again")
-	return LoadConfig(s.opt.Roots, s.opt.Trust)
-}
-
 // restore gives every service the value that the journal has for it.
 func (s *Supervisor) restore(m memory) {
 	for name, payload := range m.services {
@@ -355,9 +346,12 @@ func (t *turn) strange(ch keeper.Child) {
 		return
 	}
 	if sv != nil && !sv.rt.Live && ch.Run > sv.rt.Run {
-		next := sv.rt // the journal was lost: what lives is the truth
-		next.State, next.Wanted, next.Live, next.Run, next.Pid = state.Running, true, true, ch.Run, ch.Pid
-		next.ReadyAt, next.Since, next.SinceMono, next.SigSeq = t.mono, t.wall, t.mono, ch.Seq
+		// The journal was lost, or a part of it: what lives is the truth, and no
+		// deadline of an earlier state holds.
+		was := &sv.rt
+		next := state.Service{State: state.Running, Wanted: true, Live: true, Run: ch.Run, Pid: ch.Pid, SigSeq: ch.Seq,
+			ReadyAt: t.mono, Since: t.wall, SinceMono: t.mono, Seq: was.Seq, Attempts: was.Attempts, Last: was.Last,
+			FirstStart: was.FirstStart, FirstReady: was.FirstReady, Cause: was.Cause, Starter: was.Starter}
 		t.touch(sv)
 		t.set(sv, next)
 		return

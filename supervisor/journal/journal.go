@@ -43,6 +43,7 @@ type Journal struct {
 	end   int64  // after the last whole frame
 	ahead int64  // pages are there up to this offset
 	torn  bool   // bytes after end could not be cut off yet
+	lost  int64  // bytes that Open cut off
 	buf   []byte // of the last frame, reused
 }
 
@@ -76,7 +77,7 @@ func Open(fd int) (j *Journal, frames [][]byte, err error) {
 		return nil, nil, fmt.Errorf("cannot read the journal: %w", err)
 	}
 	frames, end := split(whole)
-	j = &Journal{fd: fd, end: end, ahead: end, torn: end < int64(len(whole))}
+	j = &Journal{fd: fd, end: end, ahead: end, torn: end < int64(len(whole)), lost: int64(len(whole)) - end}
 	if err := j.cut(); err != nil {
 		unix.Close(fd)
 		return nil, nil, fmt.Errorf("cannot cut the journal's torn end at byte %d: %w", end, err)
@@ -212,6 +213,10 @@ func (j *Journal) Size() int64 {
 	defer j.mu.Unlock()
 	return j.end
 }
+
+// Lost returns how many bytes Open cut off because they were no whole frames:
+// one that a kill cut short, or what follows damage.
+func (j *Journal) Lost() int64 { return j.lost }
 
 // Close closes this descriptor; the file lives on while another is open.
 // After Close the journal must not be used.
