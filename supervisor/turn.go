@@ -6,7 +6,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"zinit/graph"
-	"zinit/supervisor/keeper"
 	"zinit/supervisor/state"
 )
 
