@@ -28,6 +28,7 @@ type (
 		Attempts int      `json:"attempts"`
 		LastExit *exit    `json:"last_exit"`
 		Warnings []string `json:"warnings"`
+		Held     string   `json:"contained"`
 	}
 	exit struct {
 		Run    uint64 `json:"run"`

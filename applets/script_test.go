@@ -61,7 +61,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"server": cmdServer, "zinit": cmdZinit, "code": cmdCode, "until": cmdUntil, "within": cmdWithin,
 		"witness": cmdWitness, "never": cmdNever, "order": cmdOrder, "gap": cmdGap,
 		"crash": cmdCrash, "alive": cmdAlive, "kill-server": cmdKillServer,
-		"stop-server": cmdStopServer, "kill-keeper": cmdKillKeeper, "said": cmdSaid,
+		"stop-server": cmdStopServer, "kill-keeper": cmdKillKeeper, "no-cgroups": cmdNoCgroups, "said": cmdSaid,
 	}
 	out := map[string]func(*testscript.TestScript, bool, []string){}
 	for name, f := range all {
@@ -107,6 +107,12 @@ func cmdServer(b *bed, ts *testscript.TestScript, neg bool, args []string) {
 	if !neg && err != nil {
 		ts.Fatalf("%v\n%s", err, b.said)
 	}
+}
+
+// no-cgroups: the server that is started next makes none.
+func cmdNoCgroups(b *bed, ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, !neg && len(args) == 0, "no-cgroups")
+	b.env = append(b.env, "ZINIT_CGROUPS=0")
 }
 
 // zinit ARG...: the client; with ! any status but 0.

@@ -25,6 +25,9 @@ func New(opt Options, k Keeper, out Output) *Supervisor {
 	if opt.Wall == nil {
 		opt.Wall = func() int64 { return time.Now().UnixNano() }
 	}
+	if opt.Proc == "" {
+		opt.Proc = procRoot
+	}
 	if opt.Jitter == nil {
 		opt.Jitter = rand.Float64
 	}
@@ -43,6 +46,7 @@ func New(opt Options, k Keeper, out Output) *Supervisor {
 func (s *Supervisor) Begin(w *keeper.Welcome) error {
 	s.generation, s.keeperPID = w.Generation, w.KeeperPID
 	s.probation, s.upgrade = w.Probation, w.UpgradeFailed
+	s.openGroups()
 	s.openHistory(w.Held[historyName])
 	if err := s.logs.Adopt(w.Held); err != nil {
 		s.say(LevelError, "cannot take over a log: %v", err)
@@ -151,6 +155,7 @@ func (s *Supervisor) takeOver(w *keeper.Welcome, fd int) error {
 	s.journal, s.seq, s.specsHeld, s.booted, s.tokens = j, m.seq, m.specs, m.booted, m.tokens
 	s.install(c)
 	s.restore(m)
+	s.watchGroups()
 	s.mu.Unlock()
 	s.attachAll(w)
 	s.mu.Lock()
@@ -359,6 +364,9 @@ func (t *turn) strange(ch keeper.Child) {
 	s.say(LevelWarn, "pid %d (run %d of %s) belongs to no service; ending it", ch.Pid, ch.Run, ch.Tag)
 	t.act(func() {
 		s.keeper.Signal(keeper.Signal{Tag: ch.Tag, Run: ch.Run, Seq: ch.Seq + 1, Sig: unix.SIGKILL, ToGroup: true})
+		if sv == nil {
+			s.killGroup(ch.Tag)
+		}
 	})
 }
 
@@ -438,6 +446,7 @@ func (t *turn) signalAgain(sv *service) {
 	switch {
 	case rt.Killed, sv.cur.StopSignal == unix.SIGKILL:
 		again(rt.SigSeq, unix.SIGKILL)
+		t.act(func() { t.s.killGroup(sv.name) })
 	case rt.SigSeq >= 2:
 		again(rt.SigSeq-1, sv.cur.StopSignal)
 		again(rt.SigSeq, unix.SIGCONT)

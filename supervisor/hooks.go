@@ -54,13 +54,14 @@ func hookEnv(h state.Hook, e state.Exit) []string {
 
 // spawnHelper orders a helper with the service's attributes. The lock is held.
 func (s *Supervisor) spawnHelper(sv *service, kind string, c spec.Command, seq, run uint64, env []string) {
+	dir := s.groupOf(sv)
 	sp := *sv.cur // a copy: the same in all but what is run
 	sp.Exec = c
 	sp.Ready = spec.Ready{}
 	sp.TTY = ""
 	finish := func(o keeper.Spawn) keeper.Spawn {
 		o.Tag, o.Run, o.AtExit = keeper.HelperTag(kind, sv.name), seq, unix.SIGKILL
-		o.Env = append(o.Env, env...)
+		o.Env, o.Cgroup = append(o.Env, env...), dir
 		return o
 	}
 	if !needsFiles(&sp) {

@@ -44,6 +44,7 @@ func (s *Supervisor) onLost() {
 	}
 	go func() {
 		s.endOrphans(left)
+		s.closeGroups()
 		close(s.ended)
 	}()
 }
@@ -105,6 +106,7 @@ func (s *Supervisor) endOrphans(left []*orphan) {
 				return false
 			}
 			unix.Kill(-o.pid, unix.SIGKILL) // what outlived it
+			s.endGroup(o.sv.name)
 			unix.Close(o.pidfd)
 			return true
 		})

@@ -183,6 +183,7 @@ func (t *turn) exited(sv *service, e state.Exit) {
 	if !sv.rt.Live {
 		return
 	}
+	t.judgeOOM(sv, &e)
 	was := sv.rt
 	classify := state.ClassifyExit
 	if sv.cur.PostExec.Given() {
@@ -198,6 +199,12 @@ func (t *turn) exited(sv *service, e state.Exit) {
 	t.touch(sv)
 	t.set(sv, next)
 	t.apply(sv, ev, "")
+	if ev != state.Ended {
+		next := sv.rt
+		t.halfWay(&next, next.LeftBy-t.mono)
+		t.set(sv, next)
+	}
+	t.tellRest(sv)
 	t.afterHook(sv)
 	if was.Queued && was.Again && t.s.ending == nil { // it went before it was told to
 		t.apply(sv, t.held(sv, state.StartFree, state.StartHeld), "")
@@ -223,8 +230,12 @@ func (t *turn) goneBy(sv *service) {
 	if sv.rt.Live && sv.rt.State != state.Stopping && !sv.cur.Target {
 		return // its own end is still to be told
 	}
+	if t.peopled(sv) {
+		return
+	}
 	next, ev := state.ClassifyGone(sv.rt, sv.rules(), t.mono, t.heldWhenGone(sv))
 	next.MainGone = false
+	sv.group.left = ""
 	t.touch(sv)
 	t.set(sv, next)
 	t.apply(sv, ev, "")
@@ -257,8 +268,13 @@ func (s *Supervisor) onAsked(ev keeper.Event) {
 
 // exitText says how a run ended: "exit 1", "signal SEGV (core dumped)".
 func exitText(e state.Exit) string {
-	if e.Signal == 0 {
+	switch {
+	case e.Signal == 0 && e.OOM:
+		return fmt.Sprintf("exit %d, after a process of it was killed for want of memory", e.Code)
+	case e.Signal == 0:
 		return fmt.Sprintf("exit %d", e.Code)
+	case e.OOM && e.Signal == int(unix.SIGKILL) && !e.Killed:
+		return "killed for want of memory"
 	}
 	text := "signal " + signalName(e.Signal)
 	if e.Core {

@@ -107,7 +107,7 @@ func exitAnswer(e state.Exit) *Exit {
 	if e.Run == 0 {
 		return nil
 	}
-	return &Exit{Run: e.Run, PID: e.Pid, Code: exitCode(e), Signal: e.Signal, Core: e.Core, Killed: e.Killed, AtMS: e.Wall / 1e6, Text: exitText(e)}
+	return &Exit{Run: e.Run, PID: e.Pid, Code: exitCode(e), Signal: e.Signal, Core: e.Core, Killed: e.Killed, OOM: e.OOM, AtMS: e.Wall / 1e6, Text: exitText(e)}
 }
 
 // Status is the short answer about one service.
@@ -173,7 +173,11 @@ func (s *Supervisor) full(name string) (Full, error) {
 		next := max(rt.RetryAt-s.opt.Now(), 0) / 1e6
 		f.NextStartMS = &next
 	}
+	f.Contained = s.contained(sv)
 	f.Dependencies, f.Dependents = s.edges(sv)
+	if sv.group.fault != "" {
+		f.Warnings = append(f.Warnings, sv.group.fault)
+	}
 	for _, p := range s.config.Problems {
 		if p.Warning && p.File == sp.File {
 			f.Warnings = append(f.Warnings, firstLine(p.Error()))

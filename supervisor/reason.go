@@ -54,7 +54,7 @@ func (s *Supervisor) blockers(sv *service) []blocker {
 		list = append(list, s.slotBlocker())
 	}
 	if sv.rt.Left {
-		list = append(list, blocker{sv.name, fmt.Sprintf("processes left by run %d", sv.rt.Last.Run), false})
+		list = append(list, blocker{sv.name, fmt.Sprintf("processes left by run %d", sv.rt.Last.Run) + sv.group.who(": "), false})
 	}
 	return list
 }
@@ -119,6 +119,9 @@ func (s *Supervisor) stoppingReason(sv *service) string {
 	text := "own stop in progress"
 	switch {
 	case rt.Stuck:
+		if rt.Pid == 0 {
+			return "still present after SIGKILL" + sv.group.who(": ")
+		}
 		return fmt.Sprintf("still present after SIGKILL: pid %d, kernel state %s", rt.Pid, kernelState(rt.Pid))
 	case rt.Killed:
 		text = "SIGKILL sent after its stop timeout"
@@ -128,6 +131,7 @@ func (s *Supervisor) stoppingReason(sv *service) string {
 	if rt.Again {
 		text += ", starts again when gone"
 	}
+	text += sv.group.who("; still there: ")
 	return text
 }
 
@@ -150,7 +154,7 @@ func failureText(sv *service) string {
 	f := sv.rt.Failure
 	switch f.Kind {
 	case state.ExitCode, state.Signal:
-		text := exitText(sv.rt.Last)
+		text := exitText(sv.rt.Last) + memoryText(sv)
 		if f.Early {
 			text += ", before it was ready"
 		}

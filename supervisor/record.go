@@ -226,6 +226,8 @@ func walk(rt *state.Service, w *walker) {
 	text(w, 46, &rt.Unwell)
 	text(w, 47, &rt.StatusText)
 	number(w, 48, &rt.UID)
+	number(w, 50, &rt.LookBy)
+	flag(w, 52, &rt.Last.OOM)
 }
 
 func number[T ~int | ~int64 | ~uint64 | ~uint8](w *walker, id uint64, p *T) {

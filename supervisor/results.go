@@ -68,6 +68,7 @@ type Exit struct {
 	Core   bool   `json:"core,omitempty"`
 	Killed bool   `json:"killed,omitempty"` // zinit's SIGKILL ended it after its stop timeout
 	AtMS   int64  `json:"at_ms"`            // Unix milliseconds
+	OOM    bool   `json:"oom,omitempty"`    // the kernel ended some of it for want of memory
 	Text   string `json:"text"`             // "exit 1", "signal SEGV (core dumped)"
 }
 
@@ -88,6 +89,7 @@ type Full struct {
 	Health       *Health      `json:"health,omitempty"`
 	StatusText   string       `json:"status_text,omitempty"` // what it says of itself, by sd_notify
 	File         string       `json:"file,omitempty"`
+	Contained    string       `json:"contained,omitempty"` // what holds its processes together: "process group", "cgroup PATH"
 	LogBytes     int64        `json:"log_bytes"`
 	LogDropped   int64        `json:"log_dropped"`
 	Warnings     []string     `json:"warnings,omitempty"`

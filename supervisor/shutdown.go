@@ -173,6 +173,7 @@ func (s *Supervisor) finish(status int) {
 	e.over, e.by = true, 0
 	s.say(LevelInfo, "everything is stopped, after %s", short(s.opt.Now()-e.since))
 	go func() {
+		s.closeGroups()
 		s.logs.Close(2 * time.Second)
 		s.keeper.End(keeper.End{How: endHow(e.how), Status: status})
 		close(s.ended)

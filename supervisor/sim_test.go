@@ -113,7 +113,7 @@ func newSimWith(t *testing.T, f files, change func(*Options)) *sim {
 func (sm *sim) options() Options {
 	o := Options{Mode: User, LogLevel: LevelError, Now: func() int64 { return sm.now },
 		Wall: func() int64 { return 1_700_000_000e9 + sm.now }, Jitter: func() float64 { return 0 },
-		Aside: func(f func()) { f() }}
+		Aside: func(f func()) { f() }, Proc: "/proc/none"}
 	sm.change(&o)
 	return o
 }

@@ -21,7 +21,7 @@ const machinePath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 // env_file, a user's name) is prepared by a goroutine that no decision waits
 // for: the file may lie on a mount that does not answer. The lock is held.
 func (s *Supervisor) spawn(sv *service, run uint64) {
-	sp := sv.cur
+	sp, dir := sv.cur, s.groupOf(sv)
 	var more []string
 	if sp.Ready.Kind == spec.Notify {
 		path, err := s.notifyPath(sv.name)
@@ -34,14 +34,14 @@ func (s *Supervisor) spawn(sv *service, run uint64) {
 	}
 	if !needsFiles(sp) {
 		order := s.fill(sp, account{}, nil, run)
-		order.Env = append(order.Env, more...)
+		order.Env, order.Cgroup = append(order.Env, more...), dir
 		s.keeper.Spawn(order)
 		return
 	}
 	sv.preparing = true
 	s.aside(func() {
 		order, err := s.prepare(sp, run)
-		order.Env = append(order.Env, more...)
+		order.Env, order.Cgroup = append(order.Env, more...), dir
 		s.later(func() { s.prepared(sv, run, order, err) })
 	})
 }

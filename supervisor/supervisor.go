@@ -81,6 +81,8 @@ type Options struct {
 	Jitter          func() float64
 	After           func(time.Duration, func()) // calls once the time has passed, from a goroutine of its own
 	Aside           func(f func())              // runs what may wait for a disk; nil: a goroutine
+	Proc            string                      // where processes are read; "": /proc
+	Cgroups         bool                        // each service gets one, where that can be had
 }
 
 // Supervisor decides about services. Its methods are safe for many callers.
@@ -130,6 +132,7 @@ type Supervisor struct {
 	probation   bool   // this server's binary has yet to prove itself
 	upgrade     string // why the keeper gave an upgrade up; "": it did not
 	keeperPID   int
+	groups      groups
 	started     int64 // wall clock
 }
 
@@ -157,6 +160,7 @@ type service struct {
 	armed     int64         // when the heap has it looked at; 0: it is not in there
 	place     int           // of it in the heap, from 1
 	extra     []byte        // fields of its record that this version does not know
+	group     grouped       // its cgroup
 	changed   chan struct{} // closed at its next transition; nil: nobody waits
 }
 

@@ -37,7 +37,7 @@ func (h *timers) Pop() any {
 // deadline returns the earliest deadline of rt, 0 for none.
 func deadline(rt *state.Service) int64 {
 	var first int64
-	for _, at := range [...]int64{rt.StartBy, rt.StopBy, rt.RetryAt, rt.LeftBy, rt.ProbeAt} {
+	for _, at := range [...]int64{rt.StartBy, rt.StopBy, rt.RetryAt, rt.LeftBy, rt.ProbeAt, rt.LookBy} {
 		if at != 0 && (first == 0 || at < first) {
 			first = at
 		}
@@ -85,7 +85,7 @@ func (s *Supervisor) caughtUp(now int64) (late int64) {
 
 // postpone moves every deadline of a service by a pause.
 func postpone(rt *state.Service, late int64) {
-	for _, at := range [...]*int64{&rt.StartBy, &rt.StopBy, &rt.LeftBy, &rt.RetryAt, &rt.ProbeAt} {
+	for _, at := range [...]*int64{&rt.StartBy, &rt.StopBy, &rt.LeftBy, &rt.RetryAt, &rt.ProbeAt, &rt.LookBy} {
 		if *at != 0 {
 			*at += late
 		}
@@ -198,6 +198,8 @@ func (t *turn) due(sv *service, now int64) {
 		t.apply(sv, state.Unkillable, "still there after SIGKILL")
 	case past(rt.ProbeAt):
 		t.askHealth(sv)
+	case past(rt.LookBy):
+		t.lookAgain(sv)
 	case past(rt.LeftBy):
 		next := rt
 		next.LeftBy = t.mono + killGrace

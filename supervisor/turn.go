@@ -6,7 +6,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"zinit/graph"
-	"zinit/supervisor/keeper"
 	"zinit/supervisor/state"
 )
 
@@ -292,6 +291,7 @@ func (t *turn) order(sv *service, next *state.Service, do state.Effect) {
 	}
 	if do&state.ArmStop != 0 {
 		next.StopBy = t.mono + t.s.stopTimeout(sv)
+		t.halfWay(next, t.s.stopTimeout(sv))
 	}
 	if do&state.SendKill != 0 {
 		t.signal(sv, next, unix.SIGKILL)
@@ -307,18 +307,11 @@ func (t *turn) order(sv *service, next *state.Service, do state.Effect) {
 	if do&state.SayUnkill != 0 {
 		next.StopBy = 0
 		pid := next.Pid
-		t.act(func() { t.s.sayUnkillable(sv.name, pid) })
+		t.act(func() {
+			t.s.sayUnkillable(sv.name, pid)
+			t.s.nameLeft(sv)
+		})
 	}
-}
-
-// signal orders a signal to the whole group of sv's latest run.
-func (t *turn) signal(sv *service, next *state.Service, sig unix.Signal) {
-	if sv.preparing {
-		return
-	}
-	next.SigSeq++
-	order := keeper.Signal{Tag: sv.name, Run: next.Run, Seq: next.SigSeq, Sig: sig, ToGroup: true}
-	t.act(func() { t.s.keeper.Signal(order) })
 }
 
 func (t *turn) act(f func()) { t.acts = append(t.acts, f) }
@@ -434,6 +427,7 @@ func (t *turn) forget(sv *service) {
 	t.act(func() {
 		s.logs.Forget(sv.name)
 		s.forgetNotify(sv.name)
+		s.removeGroup(sv.name)
 	})
 	for _, e := range s.graph.In(sv.name) {
 		if d := s.services[e.From]; d != nil {

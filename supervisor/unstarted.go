@@ -97,7 +97,7 @@ func (t *turn) busy(sv *service) bool {
 	t.touch(sv)
 	t.set(sv, next)
 	t.act(func() {
-		time.AfterFunc(busyPause, func() { s.later(func() { s.spawnAgain(sv.name, run) }) })
+		s.soon(busyPause, func() { s.spawnAgain(sv.name, run) })
 	})
 	return true
 }

@@ -187,6 +187,9 @@ func (s *session) fullRest(f supervisor.Full, row func(label, format string, arg
 	if len(f.Command) > 0 {
 		row("Command", "%s", strings.Join(f.Command, " "))
 	}
+	if f.Contained != "" {
+		row("Held by", "%s", f.Contained)
+	}
 	row("File", "%s", f.File)
 	for _, d := range f.Dependencies {
 		row("  "+d.DepType, "%s (%s)", d.Name, d.State)

@@ -115,7 +115,9 @@ func (l Limits) settings() []setting {
 // there is no cgroup.
 func (t *Tree) Make(service string, l Limits) (dir string, err error) {
 	dir = t.Path(service)
-	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+	err = os.Mkdir(dir, 0o755)
+	fresh := err == nil
+	if err != nil && !errors.Is(err, os.ErrExist) {
 		return "", fmt.Errorf("cannot make a cgroup for %q: %w", service, err)
 	}
 	var errs []error
@@ -123,6 +125,9 @@ func (t *Tree) Make(service string, l Limits) (dir string, err error) {
 		text := s.text
 		if text == "" {
 			text = s.none
+		}
+		if fresh && s.text == "" {
+			continue
 		}
 		if err := write(filepath.Join(dir, s.file), text); err != nil && s.text != "" {
 			errs = append(errs, fmt.Errorf("cannot limit %q: %w", service, err))
@@ -137,6 +142,22 @@ func (t *Tree) Remove(service string) error { return remove(t.Path(service)) }
 
 // RemoveAll removes the tree, as far as nobody is in it; for the end.
 func (t *Tree) RemoveAll() error { return remove(t.dir) }
+
+// Leave removes the tree, for the end of a zinit after which others go on. Whoever
+// is given goes back to our own cgroup, which hands out no controllers any more.
+// Where others are in the tree it stays, and the error says so.
+func (t *Tree) Leave(pids ...int) error {
+	for _, dir := range []string{t.dir, t.own} {
+		for _, c := range controllers {
+			_ = write(filepath.Join(dir, "cgroup.subtree_control"), "-"+c) // what is not on cannot be off
+		}
+	}
+	var errs []error
+	for _, pid := range pids {
+		errs = append(errs, write(filepath.Join(t.own, "cgroup.procs"), strconv.Itoa(pid)))
+	}
+	return errors.Join(append(errs, t.RemoveAll())...)
+}
 
 // remove goes depth first: a directory of cgroups is removed with its files,
 // but not with other directories.

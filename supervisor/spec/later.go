@@ -11,7 +11,6 @@ var later = [...]struct {
 	{"service.ports", ""},
 	{"service.process_filters", ""},
 	{"service.kill_others", ""},
-	{"resources", ""},
 	{"logging.file", ""},
 	{"logging.file_max_bytes", "10MiB"},
 	{"logging.file_keep", "5"},

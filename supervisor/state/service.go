@@ -70,6 +70,7 @@ type Exit struct {
 	Signal int
 	Core   bool
 	Killed bool  // our SIGKILL came first
+	OOM    bool  // the kernel ended some of it for want of memory
 	Wall   int64 // Unix nanoseconds
 }
 
@@ -92,7 +93,7 @@ type Service struct {
 	Hook     Hook   // that runs; its end is waited for
 	HookSeq  uint64 // number of the latest hook of any kind, which is the run of its tag
 	PostDue  bool   // post_exec is still to run for the latest run
-	MainGone bool   // nothing of the run is left but a hook
+	MainGone bool   // nothing of the run is left but a hook, or who has left its process group
 
 	ProbeAt       int64  // when it is asked next; 0: it is being asked, or never is
 	ProbeFailures int    // in a row that count
@@ -105,6 +106,7 @@ type Service struct {
 	StopBy   int64
 	RetryAt  int64
 	LeftBy   int64 // when what outlived the main process is killed
+	LookBy   int64 // when who is left is named, or what else blocks is looked at again
 	ReadyAt  int64 // since when it runs; 0: it does not
 
 	Since     int64
@@ -178,7 +180,7 @@ func (s Service) Step(ev Event, wall, mono int64) (Service, Effect, error) {
 	case Unkillable:
 		s.Stuck = true
 	case LeftGone:
-		s.Left, s.LeftBy = false, 0
+		s.Left, s.LeftBy, s.LookBy = false, 0, 0
 	}
 	if to != s.State {
 		s.leave(to, wall, mono)
@@ -195,6 +197,9 @@ func (s Service) Step(ev Event, wall, mono int64) (Service, Effect, error) {
 // leave moves s to state to and clears what belonged to the state it leaves.
 func (s *Service) leave(to State, wall, mono int64) {
 	s.StartBy, s.StopBy, s.RetryAt, s.ReadyAt = 0, 0, 0, 0
+	if !s.Left {
+		s.LookBy = 0
+	}
 	s.Killed, s.Stuck = false, false
 	switch to {
 	case Running:

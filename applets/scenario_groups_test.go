@@ -1,0 +1,146 @@
+package applets_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// serveGroups is serve where each service gets a cgroup; elsewhere the test is
+// skipped. The VM ring has them everywhere.
+func (b *bed) serveGroups(t *testing.T) {
+	t.Helper()
+	b.service("probe", "[service]\nexec = \"sleep 1000\"\n")
+	b.serve()
+	b.awaitState("probe", "running")
+	if f := b.full("probe"); !strings.HasPrefix(f.Held, "cgroup /") {
+		t.Skipf("no cgroup of version 2 can be made here: services are held by their %s", f.Held)
+	}
+}
+
+// Scenario 89: a child in a session of its own that ignores TERM is gone when the
+// service is, and is named before it is killed.
+func TestScenario089AnEscapedSessionEndsWithItsService(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.service("a", "[service]\nexec = \"wit -fork 1 -fork-mode session -fork-ignore-term\"\n[lifecycle]\nstop_timeout_ms = 2000\n")
+	b.serveGroups(t)
+	child := b.witnessed(1, "START a.child").proc
+	if took := b.stopped("a"); took < 1900*time.Millisecond {
+		t.Errorf("the stop took %v; its timeout is 2 s, and a child ignores TERM", took)
+	}
+	if b.here(child).alive() {
+		t.Error("the service is stopped, and its child lives")
+	}
+	b.witnessed(1, "TERM a.child")
+	b.witnessed(1, "EXIT a 0")
+	if f := b.full("a"); f.State.State != "exited" {
+		t.Errorf("zinit says %s: %s", f.State.State, f.Reason)
+	}
+	if text := b.must("logs", "zinit"); !strings.Contains(text, fmt.Sprintf("a: still there: pid %d ", child.pid)) {
+		t.Errorf("the log does not name pid %d:\n%s", child.pid, text)
+	}
+}
+
+// Scenario 45: what a main process leaves behind in another session is ended
+// before the next run, and there is no "running" without a main process.
+func TestScenario045ADoubleForkIsEndedBeforeTheNextRun(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.service("a", "[service]\nexec = \"wit -fork 1 -fork-mode double -fork-ignore-term -after 300ms -exit 1\"\n"+
+		"[lifecycle]\nstop_timeout_ms = 1500\nmax_restarts = 1\nrestart_delay_ms = 10\n")
+	b.serveGroups(t)
+	child := b.witnessed(1, "START a.child").proc
+	b.witnessed(1, "EXIT a 1")
+	b.await("the reason to name the child", func() error {
+		f := b.full("a")
+		if f.Run == 1 && f.State.State == "running" && len(b.matching("EXIT a 1")) > 0 && f.State.PID == 0 {
+			return final{fmt.Errorf("it is running without a main process")}
+		}
+		if !strings.Contains(f.Reason, fmt.Sprintf("pid %d ", child.pid)) {
+			return fmt.Errorf("%s: %s", f.State.State, f.Reason)
+		}
+		return nil
+	})
+	b.witnessed(2, "START a")
+	if b.here(child).alive() {
+		t.Error("the second run began while the first one's child lived")
+	}
+}
+
+// No kill of the server, at any moment of a stop, loses a session that escaped.
+func TestAnEscapedSessionIsFoundBySuccessors(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.service("a", "[service]\nexec = \"wit -fork 1 -fork-mode session -fork-ignore-term\"\n[lifecycle]\nstop_timeout_ms = 1500\n")
+	b.serveGroups(t)
+	child := b.witnessed(1, "START a.child").proc
+	b.mustCall("service.stop", named{"name": "a"}, nil)
+	b.witnessed(1, "EXIT a 0") // its group is gone
+	b.killServer()
+	b.killServer()
+	if f := b.full("a"); f.State.State != "stopping" && b.here(child).alive() {
+		t.Errorf("it is %s, and its child lives", f.State.State)
+	}
+	b.awaitState("a", "exited")
+	if b.here(child).alive() {
+		t.Error("the service is stopped, and its child lives")
+	}
+	b.must("start", "a")
+	b.witnessed(2, "START a")
+}
+
+// Without a tree of cgroups a limit that does not hold is said once, and the
+// service runs.
+func TestLimitsThatDoNotHoldAreSaidOnce(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.env = append(b.env, "ZINIT_CGROUPS=0")
+	b.service("a", "[service]\nexec = \"wit -after 20ms -exit 1\"\n[resources]\nmemory_max = \"64MiB\"\n[lifecycle]\nmax_restarts = 3\nrestart_delay_ms = 1\n")
+	b.service("b", "[service]\nexec = \"wit\"\n")
+	b.serve()
+	b.await("a to give up", func() error {
+		if f := b.full("a"); !strings.Contains(f.Reason, "gave up") {
+			return fmt.Errorf("%s", f.Reason)
+		}
+		return nil
+	})
+	if n := strings.Count(b.must("logs", "zinit"), "does not hold"); n != 1 {
+		t.Errorf("%d warnings, want 1", n)
+	}
+	f := b.full("a")
+	if len(f.Warnings) != 1 || !strings.Contains(f.Warnings[0], "[resources]") || f.Held != "process group" {
+		t.Errorf("warnings %q, held by %q", f.Warnings, f.Held)
+	}
+	if shown, _, _ := b.zinit("status", "a"); !strings.Contains(shown, "process group") || !strings.Contains(shown, "does not hold") {
+		t.Errorf("status shows\n%s", shown)
+	}
+	if f := b.full("b"); len(f.Warnings) != 0 {
+		t.Errorf("b, which sets none: %q", f.Warnings)
+	}
+}
+
+// A zinit that ends leaves no cgroup behind.
+func TestNoCgroupIsLeftBehind(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.serveGroups(t)
+	dir := strings.TrimPrefix(b.full("probe").Held, "cgroup ")
+	tree := dir[:strings.LastIndexByte(dir, '/')]
+	if _, err := os.Stat(tree); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.stop(30 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	b.await("the tree to be removed", func() error {
+		var st syscall.Stat_t
+		if err := syscall.Stat(tree, &st); err != syscall.ENOENT {
+			return fmt.Errorf("%s: %v", tree, err)
+		}
+		return nil
+	})
+}
