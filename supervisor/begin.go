@@ -115,29 +115,6 @@ func (s *Supervisor) install(c *Config) {
 	s.logs.LimitTotal(c.Settings.TotalBytes)
 }
 
-// bootSet is what a boot starts: everything with status start, or the one
-// target that was asked for.
-func (s *Supervisor) bootSet() ([]*service, error) {
-	if s.opt.Target != "" {
-		sv := s.services[s.opt.Target]
-		if sv == nil {
-			return nil, notFound(s.opt.Target)
-		}
-		svs := []*service{sv}
-		if s.opt.Main != nil {
-			svs = append(svs, s.services[MainName])
-		}
-		return svs, nil
-	}
-	var svs []*service
-	for _, name := range s.names {
-		if sv := s.services[name]; sv.spec.Status == spec.Start {
-			svs = append(svs, sv)
-		}
-	}
-	return svs, nil
-}
-
 // takeOver continues what the last server did: the journal says what was
 // decided, the keeper what has happened since.
 func (s *Supervisor) takeOver(w *keeper.Welcome, fd int) error {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"zinit/graph"
+	"zinit/supervisor/spec"
 )
 
 // Boot is what a boot spent its time on. Times are milliseconds from its begin.
@@ -75,4 +76,27 @@ func (s *Supervisor) awaited(sv *service) *service {
 		}
 	}
 	return last
+}
+
+// bootSet is what a boot starts: everything with status start, or the one
+// target that was asked for.
+func (s *Supervisor) bootSet() ([]*service, error) {
+	if s.opt.Target != "" {
+		sv := s.services[s.opt.Target]
+		if sv == nil {
+			return nil, notFound(s.opt.Target)
+		}
+		svs := []*service{sv}
+		if s.opt.Main != nil {
+			svs = append(svs, s.services[MainName])
+		}
+		return svs, nil
+	}
+	var svs []*service
+	for _, name := range s.names {
+		if sv := s.services[name]; sv.spec.Status == spec.Start {
+			svs = append(svs, sv)
+		}
+	}
+	return svs, nil
 }

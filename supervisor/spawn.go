@@ -124,9 +124,6 @@ func (s *Supervisor) fill(sp *spec.Spec, who account, fromFiles []string, run ui
 	o := keeper.Spawn{Tag: sp.Name, Run: run, Argv: sp.Exec.Argv, Env: env.list, Dir: sp.Dir, Umask: sp.Umask,
 		Cred: who.cred, AtExit: sp.StopSignal}
 	o.Paths = candidates(sp.Exec.Argv[0], env.get("PATH"))
-	if s.opt.Main != nil && s.opt.Main.TTY && sp.Name == MainName {
-		o.TTY = keeper.OwnTTY
-	}
 	for _, l := range sp.Limits {
 		o.Limits = append(o.Limits, limitOf(l))
 	}
@@ -134,6 +131,9 @@ func (s *Supervisor) fill(sp *spec.Spec, who account, fromFiles []string, run ui
 		o.ReadyFD = sp.Ready.FD
 	}
 	attributes(&o, sp)
+	if s.opt.Main != nil && s.opt.Main.TTY && sp.Name == MainName {
+		o.TTY = keeper.OwnTTY
+	}
 	return o
 }
 

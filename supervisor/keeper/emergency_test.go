@@ -27,13 +27,8 @@ func TestServersThatFailAgainAndAgainAreAnEmergency(t *testing.T) {
 		text, _ := os.ReadFile(mark)
 		return strings.Count(string(text), "\n")
 	}
-	deadline := time.Now().Add(2 * time.Minute)
-	for begun() == 0 {
-		if time.Now().After(deadline) {
-			t.Fatalf("nobody was asked; the keeper said:\n%s", w.stderr)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	lets(t, "the pauses to grow", 10*time.Second)
+	waitUntil(t, "somebody to be asked", func() bool { return begun() > 0 })
 	if err := os.Remove(fail); err != nil {
 		t.Fatal(err)
 	}
