@@ -7,6 +7,7 @@ import (
 	"net"
 	"runtime/debug"
 	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -43,12 +44,7 @@ func NewServer(methods []Method, opt Options) *Server {
 		finishBy: FinishBy, writeBy: WriteBy, most: MaxConnections, reserve: RootReserve}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.list = append(slices.Clone(methods), s.discoverMethod(), unsubscribeMethod())
-	slices.SortFunc(s.list, func(a, b Method) int {
-		if a.Name < b.Name {
-			return -1
-		}
-		return 1
-	})
+	sort.Slice(s.list, func(i, j int) bool { return s.list[i].Name < s.list[j].Name })
 	for i := range s.list {
 		s.methods[s.list[i].Name] = &s.list[i]
 	}

@@ -3,7 +3,7 @@ package supervisor
 import (
 	"encoding/binary"
 	"hash/crc32"
-	"slices"
+	"sort"
 
 	"golang.org/x/sys/unix"
 
@@ -162,7 +162,7 @@ func (s *Supervisor) Past(after uint64, n int) []Transition {
 			list = append(list, tr)
 		}
 	}
-	slices.SortFunc(list, func(a, b Transition) int { return int(int64(a.Seq) - int64(b.Seq)) })
+	sort.Slice(list, func(i, j int) bool { return list[i].Seq < list[j].Seq })
 	if n > 0 && len(list) > n {
 		list = list[len(list)-n:]
 	}

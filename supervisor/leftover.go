@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
+	"sort"
 	"strings"
 
 	"zinit/supervisor/state"
@@ -49,7 +49,7 @@ func (s *Supervisor) left(name string, main int) []Process {
 			list = append(list, p)
 		}
 	}
-	slices.SortFunc(list, func(a, b Process) int { return cmp.Compare(a.PID, b.PID) })
+	sort.Slice(list, func(i, j int) bool { return list[i].PID < list[j].PID })
 	return list
 }
 

@@ -2,11 +2,10 @@ package supervisor
 
 import (
 	"bytes"
-	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
+	"sort"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -108,7 +107,7 @@ func family(all map[int]Process, main int) []Process {
 			next = append(next, children[pid]...)
 		}
 	}
-	slices.SortFunc(members, func(a, b Process) int { return cmp.Compare(a.PID, b.PID) })
+	sort.Slice(members, func(i, j int) bool { return members[i].PID < members[j].PID })
 	return members
 }
 

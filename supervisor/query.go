@@ -3,6 +3,7 @@ package supervisor
 import (
 	"maps"
 	"slices"
+	"sort"
 
 	"zinit/supervisor/logs"
 	"zinit/supervisor/state"
@@ -24,12 +25,7 @@ func (s *Supervisor) List() []Info {
 			list = append(list, brokenInfo(name, s.config.Broken[name]))
 		}
 	}
-	slices.SortFunc(list, func(a, b Info) int {
-		if a.Name < b.Name {
-			return -1
-		}
-		return 1
-	})
+	sort.Slice(list, func(i, j int) bool { return list[i].Name < list[j].Name })
 	return list
 }
 
