@@ -247,6 +247,9 @@ func (s *Supervisor) onAsked(ev keeper.Event) {
 	switch ev.Ask.What {
 	case keeper.Reload: // reads files: nobody waits for a disk
 		go func() {
+			if s.opt.Reopen != nil {
+				s.opt.Reopen()
+			}
 			if _, err := s.Reload(by, ReloadOptions{}); err != nil {
 				s.say(LevelError, "%v", err)
 			}

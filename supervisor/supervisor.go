@@ -80,6 +80,7 @@ type Options struct {
 	Wall            func() int64  // Unix nanoseconds
 	Jitter          func() float64
 	After           func(time.Duration, func()) // calls once the time has passed, from a goroutine of its own
+	Reopen          func()                      // sees to the control sockets when a reload is asked for by signal; nil: there are none
 	Aside           func(f func())              // runs what may wait for a disk; nil: a goroutine
 	Proc            string                      // where processes are read; "": /proc
 	Cgroups         bool                        // each service gets one, where that can be had

@@ -34,14 +34,22 @@ func (s *Supervisor) Upgrade(path string, by Cause) error {
 	if err != nil {
 		return refuse(Unrecorded, "", "", "cannot upgrade: %v", err)
 	}
-	return s.decideBy(by, func(t *turn) error {
+	given := false
+	err = s.decideBy(by, func(t *turn) error {
 		if s.ending != nil {
 			return refuse(ShuttingDown, "", "", "cannot upgrade: zinit is shutting down")
 		}
 		s.say(LevelInfo, "upgrading to %s (%s)", path, by)
-		t.act(func() { s.keeper.Upgrade(fd) })
+		t.act(func() {
+			given = true
+			s.keeper.Upgrade(fd)
+		})
 		return nil
 	})
+	if !given {
+		unix.Close(fd)
+	}
+	return err
 }
 
 // machines are the processors by the names that Go gives them.

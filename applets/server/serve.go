@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"math"
-	"net"
 	"os"
 	"os/signal"
 	"runtime"
 	"runtime/debug"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -59,13 +57,15 @@ func run(f *flags, client *keeper.Client, w *keeper.Welcome) error {
 	if err != nil {
 		return fmt.Errorf("cannot start the log pump: %w", err)
 	}
-	s := supervisor.New(f.options(p), client, pump)
+	doors := &sockets{client: client, say: func(format string, args ...any) { pump.Write(fmt.Appendf(nil, format, args...)) }}
+	opt := f.options(p)
+	opt.Reopen = doors.reopen
+	s := supervisor.New(opt, client, pump)
 	client.Start(s.Deliver)
 	if err := s.Begin(w); err != nil {
 		return err
 	}
-	listeners, err := listen(p.sockets, w, client)
-	if err != nil {
+	if err := doors.open(p.sockets, w.Held); err != nil {
 		if f.mode == supervisor.User {
 			return err
 		}
@@ -73,18 +73,13 @@ func run(f *flags, client *keeper.Client, w *keeper.Welcome) error {
 	}
 	f.console(pump)
 	handler := rpc.NewServer(Methods(s, pump), rpcOptions(pump))
-	for _, l := range listeners {
-		go handler.Serve(l)
-	}
+	doors.let(handler.Serve)
 	client.Ready()
 	debug.SetGCPercent(50)
 	debug.SetMemoryLimit(math.MaxInt64)
 	time.AfterFunc(time.Second, debug.FreeOSMemory) // what the start took is not needed again
 	s.Run()
-	for i, l := range listeners {
-		os.Remove(p.sockets[i])
-		l.Close()
-	}
+	doors.close()
 	handler.Close()
 	<-s.Lost()
 	return nil
@@ -134,45 +129,4 @@ func onlyTrouble(dst []byte, l *logs.Line) []byte {
 func rpcOptions(pump *logs.Pump) rpc.Options {
 	return rpc.Options{Policy: rpc.DefaultPolicy(), Version: applets.Version,
 		Log: func(line string) { pump.Write([]byte("warning: " + line + "\n")) }}
-}
-
-// listen takes over the sockets that the keeper holds, or makes them and gives
-// them to it: callers wait in their queue while a server is replaced.
-func listen(sockets []string, w *keeper.Welcome, client *keeper.Client) ([]*net.UnixListener, error) {
-	var out []*net.UnixListener
-	for i, path := range sockets {
-		held := fmt.Sprintf("socket/%d", i)
-		if fds := w.Held[held]; len(fds) == 1 {
-			l, err := rpc.ListenerFromFD(fds[0])
-			if err != nil {
-				return out, fmt.Errorf("cannot take over the socket %s: %w", path, err)
-			}
-			out = append(out, l)
-			continue
-		}
-		l, err := rpc.Listen(path)
-		if err != nil {
-			return out, err
-		}
-		fd, err := dup(l)
-		if err != nil {
-			return out, fmt.Errorf("cannot hand on the socket %s: %w", path, err)
-		}
-		client.Hold(held, fd)
-		out = append(out, l)
-	}
-	return out, nil
-}
-
-// dup returns a descriptor of l's socket that stays open for the keeper's sake.
-func dup(l syscall.Conn) (fd int, err error) {
-	raw, err := l.SyscallConn()
-	if err != nil {
-		return -1, err
-	}
-	cerr := raw.Control(func(s uintptr) { fd, err = unix.FcntlInt(s, unix.F_DUPFD_CLOEXEC, 3) })
-	if cerr != nil {
-		return -1, cerr
-	}
-	return fd, err
 }
