@@ -110,3 +110,15 @@ func TestEveryBeginningIsANewRun(t *testing.T) {
 		}
 	})
 }
+
+func TestADeadlineDoesNotOutliveItsState(t *testing.T) {
+	everyPair(func(s State, e Event) {
+		after, _, err := Service{State: s, StartBy: 1, StopBy: 2, RetryAt: 3, ReadyAt: 4}.Step(e, 100, 200)
+		if err != nil || after.State == s {
+			return
+		}
+		if after.StartBy != 0 || after.StopBy != 0 || after.RetryAt != 0 || after.ReadyAt == 4 {
+			t.Errorf("%s + %q leaves deadlines of %s behind: %+v", s, e, s, after)
+		}
+	})
+}
