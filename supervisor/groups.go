@@ -274,10 +274,11 @@ func (t *turn) judgeOOM(sv *service, e *state.Exit) {
 	e.OOM = err == nil && f.OOMKills > 0
 }
 
-// contained says what holds the processes of a service together.
+// contained says what holds the processes of a service together, "" where there
+// are none.
 func (s *Supervisor) contained(sv *service) string {
 	switch {
-	case sv.cur.Target:
+	case sv.cur.Target || !sv.rt.Alive():
 		return ""
 	case s.groups.tree != nil && (sv.group.dir != "" || s.populated(sv)):
 		return "cgroup " + s.groups.tree.Path(sv.name)

@@ -1,6 +1,9 @@
 package state
 
-import "slices"
+import (
+	"slices"
+	"syscall"
+)
 
 // Policy is when a service that ended is started again by itself.
 type Policy uint8
@@ -47,7 +50,7 @@ func (r Rules) retry(s *Service, success bool, mono int64) bool {
 // returns s with the exit and, where it is one, the failure recorded. gone
 // says that nothing else of the service lives.
 func ClassifyExit(s Service, e Exit, r Rules, mono int64) (Service, Event) {
-	e.Killed = s.Killed
+	e.Killed = s.Killed && e.Signal == int(syscall.SIGKILL) // it may have ended by itself just before
 	s.Last, s.Live, s.Pid, s.Left = e, false, 0, true
 	if s.State == Stopping {
 		return s, Ended

@@ -115,3 +115,14 @@ func TestBackoffDoublesToItsLimitWithAtMostATenthOfJitter(t *testing.T) {
 		t.Errorf("a delay of 0 became %d ns: a loop without pause", d)
 	}
 }
+
+// The stop timeout may pass while the news of an end is on its way.
+func TestOnlySIGKILLCountsAsKilled(t *testing.T) {
+	s := Service{State: Stopping, Live: true, Killed: true}
+	if got, _ := ClassifyExit(s, Exit{Code: 0}, Rules{}, 0); got.Last.Killed {
+		t.Error("an exit with 0 is told as a kill")
+	}
+	if got, _ := ClassifyExit(s, Exit{Signal: 9}, Rules{}, 0); !got.Last.Killed {
+		t.Error("a kill is not told")
+	}
+}
