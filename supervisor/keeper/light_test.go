@@ -47,8 +47,9 @@ func TestIdleKeeperIsSmall(t *testing.T) {
 }
 
 // memoryVaries is by how much two keepers that did the same may differ, in
-// KiB: garbage that is not collected yet, and stacks of threads.
-const memoryVaries = 768
+// KiB: the collector keeps its own notes for the largest heap and for each
+// thread there was. Measured 480 to 760, more where the machine is loaded.
+const memoryVaries = 1280
 
 // rssAnon is how much memory of its own the keeper has, in KiB.
 func (w *world) rssAnon() (kib int) {
