@@ -146,7 +146,7 @@ func healthOf(h *spec.HealthCheck) *HealthDefinition {
 
 func serviceOf(sp *spec.Spec) *ServiceDefinition {
 	d := &ServiceDefinition{Name: sp.Name, Exec: sp.Exec.Line, Oneshot: sp.Oneshot, Env: map[string]string{}, Status: sp.Status.String(),
-		Class: sp.Class.String(), Main: sp.Main, Critical: sp.Critical, Ports: []uint16{}, ProcessFilters: []string{}, User: sp.User, Group: sp.Group,
+		Class: sp.Class.String(), Main: sp.Main, Critical: sp.Critical, Ports: listOf(sp.Ports), ProcessFilters: []string{}, User: sp.User, Group: sp.Group,
 		Groups: listOf(sp.Groups), Ready: sp.Ready.String(), Description: sp.Description}
 	if sp.Dir != "" {
 		d.Dir = &sp.Dir

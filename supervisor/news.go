@@ -214,7 +214,7 @@ func (t *turn) exited(sv *service, e state.Exit) {
 // heldWhenGone reports whether something blocks sv beside what is left of its
 // latest run.
 func (t *turn) heldWhenGone(sv *service) bool {
-	return sv.need > 0 || sv.order > 0 || sv.clash > 0 || t.s.ending != nil || sv.rt.State == state.Stopping && sv.rt.Again && t.noSlot(sv)
+	return sv.need > 0 || sv.order > 0 || sv.clash > 0 || sv.portless() || t.s.ending != nil || sv.rt.State == state.Stopping && sv.rt.Again && t.noSlot(sv)
 }
 
 // goneBy is the end of the last process of the latest run.

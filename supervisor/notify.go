@@ -123,8 +123,14 @@ func (s *Supervisor) sayRefused(text string) {
 }
 
 // ownerOf is the service that a living process belongs to, "" when that is not
-// known: the one whose main process leads its session. The lock is held.
+// known: the one in whose cgroup it is or, without cgroups, whose main process leads
+// its session. The lock is held.
 func (s *Supervisor) ownerOf(pid int) string {
+	if s.groups.tree != nil {
+		if name := s.groups.tree.OwnerOf(pid); name != "" {
+			return name
+		}
+	}
 	session := probe.Session(pid)
 	if session == 0 {
 		return ""

@@ -169,7 +169,7 @@ func (s *Supervisor) full(name string) (Full, error) {
 		next := max(rt.RetryAt-s.opt.Now(), 0) / 1e6
 		f.NextStartMS = &next
 	}
-	f.Contained = s.contained(sv)
+	f.Contained, f.Ports, f.PortConflict = s.contained(sv), sp.Ports, s.portConflict(sv)
 	f.Dependencies, f.Dependents = s.edges(sv)
 	if sv.group.fault != "" {
 		f.Warnings = append(f.Warnings, sv.group.fault)

@@ -16,6 +16,8 @@ import (
 type blocker struct {
 	name     string // the other service, or what it is
 	text     string // "db (starting)"
+	holder   string // of a port: the service that has it; "": none of ours
+	port     bool   // it is a port, or the look at one
 	stranded bool   // it will not end by itself: nobody wants the other up, or down
 }
 
@@ -27,7 +29,7 @@ func (s *Supervisor) blockers(sv *service) []blocker {
 		other := s.services[e.To]
 		if other == nil {
 			if needs(e.Kind) {
-				list = append(list, blocker{e.To, fmt.Sprintf("%s (missing)", e.To), false})
+				list = append(list, blocker{name: e.To, text: fmt.Sprintf("%s (missing)", e.To)})
 			}
 			continue
 		}
@@ -48,13 +50,16 @@ func (s *Supervisor) blockers(sv *service) []blocker {
 		list = append(list, b)
 	}
 	if err := s.graph.Refused(sv.name); err != nil {
-		list = append(list, blocker{sv.name, firstLine(err.Error()), false})
+		list = append(list, blocker{name: sv.name, text: firstLine(err.Error())})
 	}
 	if sv.slot && len(list) == 0 && !sv.rt.Left {
 		list = append(list, s.slotBlocker())
 	}
+	if len(list) == 0 && !sv.rt.Left {
+		list = append(list, s.portBlockers(sv)...)
+	}
 	if sv.rt.Left {
-		list = append(list, blocker{sv.name, fmt.Sprintf("processes left by run %d", sv.rt.Last.Run) + sv.group.who(": "), false})
+		list = append(list, blocker{name: sv.name, text: fmt.Sprintf("processes left by run %d", sv.rt.Last.Run) + sv.group.who(": ")})
 	}
 	return list
 }

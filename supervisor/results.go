@@ -89,7 +89,9 @@ type Full struct {
 	Health       *Health      `json:"health,omitempty"`
 	StatusText   string       `json:"status_text,omitempty"` // what it says of itself, by sd_notify
 	File         string       `json:"file,omitempty"`
-	Contained    string       `json:"contained,omitempty"` // what holds its processes together: "process group", "cgroup PATH"
+	Ports        []uint16     `json:"ports,omitempty"`
+	PortConflict string       `json:"port_conflict,omitempty"` // who holds them, while that blocks it
+	Contained    string       `json:"contained,omitempty"`     // what holds its processes together: "process group", "cgroup PATH"
 	LogBytes     int64        `json:"log_bytes"`
 	LogDropped   int64        `json:"log_dropped"`
 	Warnings     []string     `json:"warnings,omitempty"`
@@ -115,7 +117,8 @@ type Why struct {
 	Blocked       bool     `json:"blocked"`
 	WaitingOn     []string `json:"waiting_on"`
 	ConflictsWith []string `json:"conflicts_with"`
-	ASCII         string   `json:"ascii"` // what a person reads, lines joined by LF
+	PortConflict  string   `json:"port_conflict,omitempty"` // who holds its ports
+	ASCII         string   `json:"ascii"`                   // what a person reads, lines joined by LF
 	Chain         []Link   `json:"chain"`
 	Help          string   `json:"help,omitempty"` // the command that would help
 }

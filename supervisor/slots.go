@@ -62,5 +62,5 @@ func (s *Supervisor) rewait() {
 // slotBlocker says that a start slot is waited for.
 func (s *Supervisor) slotBlocker() blocker {
 	n := s.config.Settings.MaxParallelStarts
-	return blocker{"start slot", fmt.Sprintf("a start slot (%d of %d in use)", min(s.starting, n), n), false}
+	return blocker{name: "start slot", text: fmt.Sprintf("a start slot (%d of %d in use)", min(s.starting, n), n)}
 }

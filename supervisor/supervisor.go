@@ -162,6 +162,7 @@ type service struct {
 	place     int           // of it in the heap, from 1
 	extra     []byte        // fields of its record that this version does not know
 	group     grouped       // its cgroup
+	ports     portCheck     // of the next run
 	changed   chan struct{} // closed at its next transition; nil: nobody waits
 }
 
@@ -186,7 +187,7 @@ type undo struct {
 
 // blocked reports whether anything but an operator keeps the service down.
 func (sv *service) blocked() bool {
-	return sv.need > 0 || sv.order > 0 || sv.clash > 0 || sv.rt.Left
+	return sv.need > 0 || sv.order > 0 || sv.clash > 0 || sv.rt.Left || sv.portless()
 }
 
 func (sv *service) rules() state.Rules {

@@ -140,6 +140,8 @@ func (t *turn) review(sv *service) {
 		t.apply(sv, state.Unbound, "")
 	case rt.State == state.Blocked && sv.doom > 0:
 		t.doom(sv)
+	case rt.State == state.Blocked && sv.waitsForPortsOnly() && rt.LookBy == 0 && t.s.ending == nil:
+		t.lookAtPorts(sv)
 	case rt.State == state.Blocked && !sv.blocked():
 		t.free = append(t.free, sv)
 	case rt.State == state.Running && sv.cur.Target && sv.doom > 0:
@@ -269,6 +271,7 @@ func (t *turn) applyTarget(sv *service, do state.Effect) {
 // order sets the deadlines that do arms and queues what it orders.
 func (t *turn) order(sv *service, next *state.Service, do state.Effect) {
 	if do&state.Spawn != 0 {
+		sv.ports.free = nil
 		sv.cur = sv.spec
 	}
 	if sv.cur.Target {

@@ -38,7 +38,7 @@ func (s *Supervisor) chain(name string) (Why, int, error) {
 		return w, -1, notFound(name)
 	}
 	if sv.rt.State == state.Blocked {
-		w.Blocked = true
+		w.Blocked, w.PortConflict = true, s.portConflict(sv)
 		for _, b := range s.blockers(sv) {
 			if strings.HasPrefix(b.text, "conflict") {
 				w.ConflictsWith = append(w.ConflictsWith, b.name)
@@ -94,7 +94,10 @@ func (s *Supervisor) below(sv *service) (next *service, missing string) {
 	switch sv.rt.State {
 	case state.Blocked:
 		for _, b := range s.blockers(sv) {
-			if b.name == sv.name {
+			if b.port {
+				b.name = b.holder
+			}
+			if b.name == sv.name || b.name == "" {
 				continue
 			}
 			if other := s.services[b.name]; other != nil {
@@ -134,6 +137,8 @@ func (s *Supervisor) help(sv *service, missing string) string {
 	switch {
 	case missing != "":
 		return fmt.Sprintf("add %s.toml or correct the name, then: zinit reload", missing)
+	case s.portConflict(sv) != "":
+		return "end what holds the port, or correct ports in its file; it starts by itself when the port is free"
 	case rt.Failure.Kind == state.Cycle:
 		return "break the cycle in one of the files, then: zinit reload"
 	case rt.State == state.Failed && rt.RetryAt != 0:

@@ -187,6 +187,9 @@ func (s *session) fullRest(f supervisor.Full, row func(label, format string, arg
 	if len(f.Command) > 0 {
 		row("Command", "%s", strings.Join(f.Command, " "))
 	}
+	if len(f.Ports) > 0 {
+		row("Ports", "%s", strings.Trim(fmt.Sprint(f.Ports), "[]"))
+	}
 	if f.Contained != "" {
 		row("Held by", "%s", f.Contained)
 	}

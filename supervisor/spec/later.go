@@ -8,7 +8,6 @@ var later = [...]struct {
 	path  string // of a key, a table, or a value as key=value
 	value string // its default, where that is not false, 0, "" or []
 }{
-	{"service.ports", ""},
 	{"service.process_filters", ""},
 	{"service.kill_others", ""},
 	{"logging.file", ""},
