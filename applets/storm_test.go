@@ -36,7 +36,6 @@ type storm struct {
 	acts     sync.Map     // name → *atomic.Int64: how often it was told to start
 	killed   int
 	stopped  int
-	refused  atomic.Int64
 	cut      atomic.Int64 // calls that a kill cut off and that were made again
 	asked    atomic.Int64 // calls answered
 	longest  atomic.Int64 // ns that a call waited for its answer

@@ -88,7 +88,7 @@ func CheckName(name string) error {
 	case len(name) > 128:
 		return fmt.Errorf("%s is %d characters long, at most 128 are allowed", quote(name), len(name))
 	case name[0] == '.' || name[0] == '-':
-		return fmt.Errorf("%s begins with %q; a name begins with a letter, a digit or one of _ @ :", quote(name), name[:1])
+		return fmt.Errorf("%s begins with %q; a name begins with a letter, a digit, _, @ or a colon", quote(name), name[:1])
 	}
 	for _, r := range name {
 		if !nameRune(r) {

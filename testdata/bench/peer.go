@@ -107,15 +107,6 @@ func (p *peer) stop() error {
 	}
 }
 
-// read returns all records so far.
-func (p *peer) read() ([]record, error) {
-	text, err := os.ReadFile(p.records)
-	if err != nil {
-		return nil, err
-	}
-	return parse(string(text))
-}
-
 func parse(text string) ([]record, error) {
 	var all []record
 	for line := range strings.Lines(text) {
