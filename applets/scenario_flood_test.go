@@ -40,7 +40,15 @@ func TestScenario003AStormOfSignals(t *testing.T) {
 	}
 	senders.Wait()
 	var after version
-	b.await("an answer after the storm", func() error { return b.call("system.version", nil, &after) })
+	b.await("an answer after the storm, of another server", func() error {
+		if err := b.call("system.version", nil, &after); err != nil {
+			return err
+		}
+		if after.Generation == v.Generation {
+			return fmt.Errorf("the server is still number %d", v.Generation)
+		}
+		return nil
+	})
 	b.await("the keeper to cost what it did", func() error {
 		now := keeperCosts(v.KeeperPID)
 		if now.fds > before.fds+4 || now.threads > before.threads+2 || now.rss > before.rss+(4<<20) {
