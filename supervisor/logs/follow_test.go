@@ -108,6 +108,7 @@ func TestFollowSeesServicesThatPrintLater(t *testing.T) {
 		two.write("2\n")
 		one.write("3\n")
 		p.Write([]byte("not asked for"))
+		waitText(t, p, "one", "out:1 out:3")
 		waitText(t, p, "two", "out:2")
 		two.write("end\n")
 	}()
