@@ -288,6 +288,7 @@ func (s *Supervisor) contained(sv *service) string {
 
 // removeGroup removes the cgroup of a service that is no more.
 func (s *Supervisor) removeGroup(name string) {
+	s.samples.forget(name)
 	if s.groups.tree == nil {
 		return
 	}

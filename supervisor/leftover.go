@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sort"
 	"strings"
 
 	"zinit/supervisor/state"
@@ -49,8 +48,7 @@ func (s *Supervisor) left(name string, main int) []Process {
 			list = append(list, p)
 		}
 	}
-	sort.Slice(list, func(i, j int) bool { return list[i].PID < list[j].PID })
-	return list
+	return byPID(list)
 }
 
 // members lists who is in the cgroup of a service or, where there is none, in the

@@ -107,8 +107,12 @@ func family(all map[int]Process, main int) []Process {
 			next = append(next, children[pid]...)
 		}
 	}
-	sort.Slice(members, func(i, j int) bool { return members[i].PID < members[j].PID })
-	return members
+	return byPID(members)
+}
+
+func byPID(list []Process) []Process {
+	sort.Slice(list, func(i, j int) bool { return list[i].PID < list[j].PID })
+	return list
 }
 
 // sinceBoot is the clock of a process's start, in milliseconds.

@@ -95,8 +95,8 @@ func TestWhoBelongsToAService(t *testing.T) {
 		}
 	}
 	page := int64(os.Getpagesize())
-	st := usage(members, 100*procTick+3000)
-	if st.Processes != 6 || st.MemoryBytes != 34*page || st.CPUMS != (10+20+6*6)*procTick || st.CPUPercent != 22 {
+	st, begun := usage(members, 100*procTick+3000)
+	if st.Processes != 6 || st.MemoryBytes != 34*page || st.CPUMS != (10+20+6*6)*procTick || begun != 100*procTick {
 		t.Errorf("usage is %+v", st)
 	}
 	want := `web

@@ -134,7 +134,8 @@ type Supervisor struct {
 	upgrade     string // why the keeper gave an upgrade up; "": it did not
 	keeperPID   int
 	groups      groups
-	started     int64 // wall clock
+	samples     samples // of what services use; has a lock of its own
+	started     int64   // wall clock
 }
 
 // service is what the supervisor knows of one service. All of it is guarded by

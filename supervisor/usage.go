@@ -2,7 +2,6 @@ package supervisor
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
@@ -14,7 +13,7 @@ type Stats struct {
 	Name        string  `json:"name"`
 	PID         int     `json:"pid"` // of the main process; 0: none
 	MemoryBytes int64   `json:"memory_bytes"`
-	CPUPercent  float64 `json:"cpu_percent"` // of one processor, on average since the main process began
+	CPUPercent  float64 `json:"cpu_percent"` // of one processor, since the last question or, for the first one, since the run began
 	CPUMS       int64   `json:"cpu_ms"`      // since then; two of them make the use between
 	Processes   int     `json:"processes"`
 }
@@ -67,26 +66,33 @@ func (s *Supervisor) stats(name string) ([]Stats, error) {
 		return nil, err
 	}
 	list := make([]Stats, len(names))
+	now := sinceBoot()
 	for i, n := range names {
-		list[i] = usage(family(all, pids[i]), sinceBoot())
-		list[i].Name, list[i].PID = n, pids[i]
+		st, begun := usage(s.belong(all, n, pids[i]), now)
+		st.Name, st.PID = n, pids[i]
+		if s.groups.tree != nil && pids[i] != 0 {
+			if f, err := s.groups.tree.Facts(n); err == nil {
+				st.byGroup(f)
+			}
+		}
+		if pids[i] != 0 {
+			st.CPUPercent = s.samples.rate(n, sample{pids[i], now, st.CPUMS}, begun)
+		}
+		list[i] = st
 	}
 	return list, nil
 }
 
-// usage adds up what processes use; the oldest of them began with the run.
-func usage(members []Process, now int64) (st Stats) {
-	begun := now
+// usage adds up what processes use; the oldest of them began with the run, then.
+func usage(members []Process, now int64) (st Stats, begun int64) {
+	begun = now
 	for _, p := range members {
 		st.MemoryBytes += p.MemoryBytes
 		st.CPUMS += p.CPUMS
 		begun = min(begun, p.start)
 	}
 	st.Processes = len(members)
-	if now > begun {
-		st.CPUPercent = math.Round(float64(st.CPUMS)*1000/float64(now-begun)) / 10
-	}
-	return st
+	return st, begun
 }
 
 // Children lists the processes of a service but the main one.
@@ -100,7 +106,7 @@ func (s *Supervisor) Children(name string) (Children, error) {
 	if err != nil {
 		return c, err
 	}
-	for _, p := range slices.Backward(family(all, pids[0])) {
+	for _, p := range slices.Backward(s.belong(all, name, pids[0])) {
 		if p.PID != pids[0] {
 			c.Children = append(c.Children, p)
 		}
@@ -121,7 +127,7 @@ func (s *Supervisor) ProcessTree(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return drawProcesses(name, family(all, pids[0])), nil
+	return drawProcesses(name, s.belong(all, name, pids[0])), nil
 }
 
 // drawProcesses is a line a process. One whose parent is no member stands at
@@ -199,7 +205,7 @@ func (s *Supervisor) DebugState() (string, error) {
 		}
 		b.WriteString("\n")
 		describe(&b, f)
-		if members := family(all, pids[i]); len(members) > 0 {
+		if members := s.belong(all, name, pids[i]); len(members) > 0 {
 			tree := strings.ReplaceAll(drawProcesses("processes:", members), "\n", "\n    ")
 			fmt.Fprintf(&b, "    %s\n", tree)
 		}
