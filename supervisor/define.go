@@ -142,13 +142,8 @@ func (s *Supervisor) change(by Cause, set *spec.Spec, remove []string, o DefineO
 		if dry {
 			return errDryRun
 		}
-		if err := t.adopt(p); err != nil {
-			return err
-		}
-		if !o.NoRestart {
-			t.restartChanged(p.changed)
-		}
-		return nil
+		p.restart = !o.NoRestart
+		return t.adopt(p)
 	})
 	if err == errDryRun {
 		err = nil
@@ -204,7 +199,7 @@ func (t *turn) restartChanged(names []string) {
 		}
 	}
 	if len(svs) > 0 {
-		t.takeDown(slices.DeleteFunc(t.withUsers(svs), func(sv *service) bool { return !sv.rt.Alive() }), nil, true)
+		t.bringDown(t.withUsers(svs), svs)
 	}
 }
 

@@ -96,6 +96,9 @@ func readHistory(t tester, path string) *history {
 		case strings.HasPrefix(line, "= "):
 			name = line[2:]
 			at[name] = ""
+			if len(p.steps) == 0 {
+				at[name] = "\n" // a file that says nothing, not one that is gone
+			}
 		case strings.HasPrefix(line, "- "):
 			words := strings.Fields(line[2:])
 			at = files{}

@@ -245,6 +245,14 @@ func (t *turn) takeDown(all, asked []*service, again bool) {
 	}
 }
 
+// bringDown stops services that come back: of all, those asked for and those that
+// need them, what has a run to stop and was not stopped before.
+func (t *turn) bringDown(all, asked []*service) {
+	t.takeDown(slices.DeleteFunc(all, func(sv *service) bool {
+		return !active(&sv.rt) || !sv.rt.Wanted && !slices.Contains(asked, sv)
+	}), nil, true)
+}
+
 // bound returns what is left of all without asked and those that require one
 // of them, directly or through others.
 func (t *turn) bound(all, asked []*service) map[*service]bool {
@@ -308,10 +316,7 @@ func (s *Supervisor) takeDownByName(names []string, by Cause, o StopOptions, aga
 			t.takeDown(all, svs, false)
 			return nil
 		}
-		t.takeDown(slices.DeleteFunc(all, func(sv *service) bool {
-			stopped := !sv.rt.Wanted && !slices.Contains(svs, sv) // before, and not by this
-			return !active(&sv.rt) || stopped
-		}), nil, true)
+		t.bringDown(all, svs)
 		var idle []*service
 		for _, sv := range svs {
 			if !active(&sv.rt) {

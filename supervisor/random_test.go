@@ -91,7 +91,7 @@ func (d dice) size() int {
 
 // verbs, each as often as it stands here.
 var verbs = strings.Fields("start start start-nodeps stop stop stop-nodeps restart restart kill exit exit exit exit die die last ready ready ready " +
-	"deaf undead broken leaves busy full pause read read run run run sleep sleep sleep wall again again reload reload crash crash cut cut shutdown")
+	"deaf undead broken leaves busy full pause read read run run run sleep sleep sleep wall again again reload reload reload-restart crash crash cut cut shutdown")
 
 // invent makes a history up.
 func (d dice) invent(title string, most int) *history {
@@ -137,7 +137,7 @@ func (d dice) step(n int) step {
 			return do("run")
 		}
 		return do(verb)
-	case "reload":
+	case "reload", "reload-restart":
 		s := do(verb)
 		s.files = files{}
 		if d.oneIn(8) {

@@ -18,6 +18,7 @@ type plan struct {
 	removed []string
 	changed []string
 	same    int
+	restart bool // at once what runs and has changed
 }
 
 // errDryRun ends a turn that only asked what would happen.
@@ -48,13 +49,8 @@ func (s *Supervisor) Reload(by Cause, o ReloadOptions) (Reload, error) {
 		if s.ending != nil {
 			return refuse(ShuttingDown, "", "", "cannot reload: zinit is shutting down")
 		}
-		if err := t.adopt(p); err != nil {
-			return err
-		}
-		if o.Restart {
-			t.restartChanged(p.changed)
-		}
-		return nil
+		p.restart = o.Restart
+		return t.adopt(p)
 	})
 	if err == errDryRun {
 		err = nil
@@ -201,7 +197,10 @@ func (t *turn) adopt(p *plan) error {
 	for _, name := range s.names {
 		t.look(s.services[name])
 	}
-	t.follow() // what the new edges stop is on its way before anything starts
+	if p.restart {
+		t.restartChanged(p.changed)
+	}
+	t.follow() // what stops is on its way before anything starts
 	t.startNew(p)
 	return nil
 }

@@ -46,7 +46,7 @@ func (w *world) next(s step) {
 func (w *world) step(s step) {
 	who := s.arg(0)
 	switch s.verb {
-	case "start", "start-nodeps", "stop", "stop-nodeps", "restart", "kill", "reload", "shutdown":
+	case "start", "start-nodeps", "stop", "stop-nodeps", "restart", "kill", "reload", "reload-restart", "shutdown":
 		w.ask(s)
 	case "exit", "die", "last", "ready":
 		if r := w.latest[who]; r != nil {
@@ -113,7 +113,7 @@ func (w *world) ask(s step) {
 		sv := w.s.services[n]
 		return sv == nil || sv.removed
 	})
-	if len(names) == 0 && s.verb != "reload" && s.verb != "shutdown" {
+	if len(names) == 0 && s.files == nil && s.verb != "reload" && s.verb != "shutdown" {
 		return
 	}
 	was := maps.Clone(w.stopped)
@@ -137,8 +137,8 @@ func (w *world) ask(s step) {
 		w.killing = true
 		err = w.s.Kill(names[0], syscall.Signal(max(s.num(1), 1)), me)
 		w.killing = false
-	case "reload":
-		err = w.reload(s.files)
+	case "reload", "reload-restart":
+		err = w.reload(s.files, s.verb == "reload-restart")
 	case "shutdown":
 		err = w.s.Shutdown("shutdown", me)
 	}
@@ -200,7 +200,7 @@ func (w *world) wanted() map[string]bool {
 // reload changes files and takes over what they say. It is whole, or refused
 // and nothing; what has not changed and is up feels nothing; no service that
 // could be ordered becomes one that cannot.
-func (w *world) reload(change files) error {
+func (w *world) reload(change files, restart bool) error {
 	next := maps.Clone(w.files)
 	for name, text := range change {
 		if text == "" {
@@ -227,6 +227,7 @@ func (w *world) reload(change files) error {
 			return refuse(ShuttingDown, "", "", "cannot reload: zinit is shutting down")
 		}
 		may = w.mayStartByReload(p)
+		p.restart = restart
 		err = t.adopt(p)
 		w.mayBeStarted(w.twin().pulledIn(may...))
 		return err
@@ -241,6 +242,9 @@ func (w *world) reload(change files) error {
 		}
 	}
 	for name, sp := range same {
+		if restart {
+			break // what needs a changed one is restarted with it
+		}
 		if sv := w.s.services[name]; c.Specs[name] != nil && sp.Same(c.Specs[name]) && !sp.Target && sv.rt.SigSeq != seq[name] {
 			w.fail("a reload that does not change %s reached it", name)
 		}

@@ -59,7 +59,7 @@ break_rule supervisor/operator.go '/^func (t \*turn) takeDown(/,/^}/s/next.Queue
 break_rule supervisor/turn.go '/^func (t \*turn) reviewQueued/,/^}/s/sv.users > 0 || //' 'a stop does not wait for those that need it'
 break_rule supervisor/turn.go '/^func (t \*turn) reviewQueued/,/^}/s/sv.followers > 0/false/' 'a shutdown ignores the order of after'
 break_rule supervisor/turn.go '/^func (t \*turn) rollback/,/^}/s/sv.rt, sv.tally, sv.cur, sv.spec = sv.undo.rt, sv.undo.tally,/sv.rt, sv.cur, sv.spec = sv.undo.rt,/' 'a turn that failed leaves its counts behind'
-break_rule supervisor/shutdown.go 's/t.undoes = append(t.undoes, func() { s.ending = nil })/_ = t/' 'a shutdown that was not recorded has begun'
+break_rule supervisor/ends.go 's/t.undoes = append(t.undoes, func() { s.ending = nil })/_ = t/' 'a shutdown that was not recorded has begun'
 break_rule supervisor/turn.go '/^func (t \*turn) forget/,/^}/s/			s.recount(d)/			_ = d/' 'what is forgotten is still counted'
 break_rule supervisor/begin.go '/^func (t \*turn) reconcile(/,/^}/s/		t.signalAgain(sv)/		_ = sv/' 'a stop whose signal was lost is not told again'
 break_rule supervisor/begin.go '/^func (t \*turn) reconcileAbsent/,/^}/s/t.act(func() { t.s.spawn(sv, run) })/_ = run/' 'a run whose order was lost is not ordered again'
