@@ -135,7 +135,7 @@ func (s *Supervisor) help(sv *service, missing string) string {
 	case missing != "":
 		return fmt.Sprintf("add %s.toml or correct the name, then: zinit reload", missing)
 	case rt.Failure.Kind == state.Cycle:
-		return "break the cycle in one of the files, then: zinit reload"
+		return "break it in one of the files, which zinit check names, then: zinit reload"
 	case rt.State == state.Failed && rt.RetryAt != 0:
 		return "zinit logs " + sv.name
 	case rt.State == state.Failed:
