@@ -100,13 +100,13 @@ func TestScenario191TheWallClockStepsDuringAShutdown(t *testing.T) {
 		if err := sm.s.Shutdown("shutdown", me); err != nil {
 			t.Fatal(err)
 		}
-		sm.sleep(40 * time.Second)
+		sm.sleep(30 * time.Second)
 		step(d)
-		sm.sleep(40 * time.Second)
+		sm.sleep(30 * time.Second)
 		if n := sm.count("KILL deaf"); n != 0 {
 			t.Errorf("%v: killed early: %v", d, sm.trace)
 		}
-		sm.sleep(20 * time.Second)
+		sm.sleep(40 * time.Second)
 		if n := sm.count("KILL deaf"); n != 1 {
 			t.Errorf("%v: %d kills: %v", d, n, sm.trace)
 		}
