@@ -131,8 +131,8 @@ func TestLimitsThatDoNotHoldAreSaidOnce(t *testing.T) {
 		t.Errorf("%d warnings, want 1", n)
 	}
 	f := b.full("a")
-	if len(f.Warnings) != 1 || !strings.Contains(f.Warnings[0], "[resources]") || f.Held != "" {
-		t.Errorf("warnings %q, held by %q, and nothing lives", f.Warnings, f.Held)
+	if len(f.Warnings) != 1 || !strings.Contains(f.Warnings[0], "[resources]") || f.Held != "process group" {
+		t.Errorf("warnings %q, held by %q", f.Warnings, f.Held)
 	}
 	if shown, _, _ := b.zinit("status", "a"); !strings.Contains(shown, "does not hold") {
 		t.Errorf("status shows\n%s", shown)
