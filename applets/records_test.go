@@ -98,13 +98,12 @@ func (b *bed) never(d time.Duration, n int, expr string) {
 	})
 }
 
-// ordered wants the last record of the first kind before the first of the
-// second.
+// ordered waits for both kinds, and wants the last record of the first before
+// the first of the second.
 func (b *bed) ordered(first, second string) {
+	b.witnessed(1, second)
+	b.witnessed(1, first)
 	one, two := b.matching(first), b.matching(second)
-	if len(one) == 0 || len(two) == 0 {
-		b.t.Fatalf("%q: %d records, %q: %d records; both are needed", first, len(one), second, len(two))
-	}
 	if last := one[len(one)-1]; last.line > two[0].line {
 		b.t.Fatalf("%q (record %d) came after %q (record %d)", last, last.line, two[0], two[0].line)
 	}
@@ -112,6 +111,7 @@ func (b *bed) ordered(first, second string) {
 
 // gap is the time from the first record of one kind to the next of another.
 func (b *bed) gap(first, second string) time.Duration {
+	b.witnessed(1, second)
 	one, two := b.matching(first), b.matching(second)
 	if len(one) > 0 {
 		for _, r := range two {

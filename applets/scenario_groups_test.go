@@ -93,6 +93,25 @@ func TestAnEscapedSessionIsFoundBySuccessors(t *testing.T) {
 	b.witnessed(2, "START a")
 }
 
+// Scenario 89 without cgroups, best effort: the session that escaped is found by
+// what it inherited, and ends soon after its service; another's is left alone.
+func TestScenario089WithoutCgroupsAnEscapedSessionIsFound(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.env = append(b.env, "ZINIT_CGROUPS=0")
+	for _, name := range []string{"a", "b"} {
+		b.service(name, "[service]\nexec = \"wit -fork 1 -fork-mode session -fork-ignore-term\"\n[lifecycle]\nstop_timeout_ms = 500\n")
+	}
+	b.serve()
+	a, other := b.witnessed(1, "START a.child").proc, b.witnessed(1, "START b.child").proc
+	b.stopped("a")
+	b.ended(b.here(a))
+	b.witnessed(1, "TERM a.child")
+	if !b.here(other).alive() || len(b.matching("TERM b.*")) != 0 {
+		t.Error("a session of another service was ended too")
+	}
+}
+
 // Without a tree of cgroups a limit that does not hold is said once, and the
 // service runs.
 func TestLimitsThatDoNotHoldAreSaidOnce(t *testing.T) {
@@ -112,8 +131,8 @@ func TestLimitsThatDoNotHoldAreSaidOnce(t *testing.T) {
 		t.Errorf("%d warnings, want 1", n)
 	}
 	f := b.full("a")
-	if len(f.Warnings) != 1 || !strings.Contains(f.Warnings[0], "[resources]") || f.Held != "" {
-		t.Errorf("warnings %q, held by %q, and nothing lives", f.Warnings, f.Held)
+	if len(f.Warnings) != 1 || !strings.Contains(f.Warnings[0], "[resources]") || f.Held != "process group" {
+		t.Errorf("warnings %q, held by %q", f.Warnings, f.Held)
 	}
 	if shown, _, _ := b.zinit("status", "a"); !strings.Contains(shown, "does not hold") {
 		t.Errorf("status shows\n%s", shown)

@@ -27,6 +27,7 @@ func TestScenario117AnIdleReloadIsNotNoticed(t *testing.T) {
 	b.service("failed", "[service]\nexec = \"wit -exit 1\"\n[lifecycle]\nrestart = \"never\"\n")
 	b.serve()
 	for i := range 5 {
+		b.witnessed(1, fmt.Sprintf("START s%d", i))
 		b.awaitState(fmt.Sprintf("s%d", i), "running")
 	}
 	b.awaitState("done", "exited")

@@ -2,6 +2,7 @@ package applets_test
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -230,4 +231,36 @@ oneshot = true
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
+}
+
+// A port that somebody listens on blocks the service, which names pid, command and
+// service of the holder, and starts by itself when the port is free.
+func TestAHeldPortBlocksUntilItIsFree(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	port := l.Addr().(*net.TCPAddr).Port
+	b.service("a", fmt.Sprintf("[service]\nexec = \"wit\"\nports = [%d]\n", port))
+	b.serve()
+	want := fmt.Sprintf("port %d (held by pid %d ", port, os.Getpid())
+	b.await("the holder to be named", func() error {
+		if f := b.full("a"); f.State.State != "blocked" || !strings.Contains(f.Reason, want) {
+			return fmt.Errorf("%s: %s", f.State.State, f.Reason)
+		}
+		return nil
+	})
+	for _, verb := range [][]string{{"why", "a"}, {"list"}, {"status", "a"}} {
+		if shown, _, _ := b.zinit(verb...); !strings.Contains(shown, want) {
+			t.Errorf("%q shows\n%s", verb, shown)
+		}
+	}
+	if out, errs, code := b.zinit("start", "a"); code != 1 || !strings.Contains(out+errs, want) {
+		t.Errorf("start ends with %d: %s%s", code, out, errs)
+	}
+	l.Close()
+	b.awaitState("a", "running")
 }

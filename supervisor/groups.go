@@ -274,13 +274,13 @@ func (t *turn) judgeOOM(sv *service, e *state.Exit) {
 	e.OOM = err == nil && f.OOMKills > 0
 }
 
-// contained says what holds the processes of a service together, "" where there
-// are none.
+// contained says what holds the processes of a service together, or
+// of its next run.
 func (s *Supervisor) contained(sv *service) string {
 	switch {
-	case sv.cur.Target || !sv.rt.Alive():
+	case sv.cur.Target:
 		return ""
-	case s.groups.tree != nil && (sv.group.dir != "" || s.populated(sv)):
+	case s.groups.tree != nil && (!sv.rt.Alive() || sv.group.dir != "" || s.populated(sv)):
 		return "cgroup " + s.groups.tree.Path(sv.name)
 	}
 	return "process group"

@@ -233,6 +233,9 @@ func (t *turn) goneBy(sv *service) {
 	if t.peopled(sv) {
 		return
 	}
+	if sv.rt.State == state.Stopping {
+		t.sweepStrays(sv)
+	}
 	next, ev := state.ClassifyGone(sv.rt, sv.rules(), t.mono, t.heldWhenGone(sv))
 	next.MainGone = false
 	sv.group.left = ""

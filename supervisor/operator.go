@@ -58,7 +58,7 @@ func (s *Supervisor) Start(names []string, by Cause, o StartOptions) error {
 		}
 		for _, sv := range svs {
 			if err := s.graph.Refused(sv.name); err != nil {
-				return refuse(Cyclic, sv.name, "break the cycle in one of the files, then zinit reload", "cannot start %q: %v", sv.name, err)
+				return refuse(Cyclic, sv.name, "break it in one of these files, then: zinit reload", "cannot start %q: %v", sv.name, err)
 			}
 			t.stopRivals(sv)
 		}

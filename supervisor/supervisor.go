@@ -135,6 +135,7 @@ type Supervisor struct {
 	keeperPID   int
 	groups      groups
 	samples     samples // of what services use; has a lock of its own
+	sweep       sweep   // the same
 	started     int64   // wall clock
 }
 

@@ -155,7 +155,7 @@ func (t *turn) review(sv *service) {
 
 // curable reports whether a failure goes away by itself with its cause.
 func curable(k state.FailureKind) bool {
-	return k == state.DependencyFailed || k == state.MissingDependency
+	return k == state.DependencyFailed || k == state.MissingDependency || k == state.Cycle
 }
 
 // reviewQueued stops a service that was waiting for those that need it.

@@ -22,7 +22,7 @@ const (
 
 // lookBy bounds the look at a program that could not be run: it may lie on a
 // mount that does not answer.
-const lookBy = 500 * time.Millisecond
+const lookBy = 3 * time.Second
 
 // onFailed is a run that could not be started. What the errno of an exec means
 // is seen by a look at the file, which no decision waits for.

@@ -140,7 +140,7 @@ func (s *Supervisor) help(sv *service, missing string) string {
 	case s.portConflict(sv) != "":
 		return "end what holds the port, or correct ports in its file; it starts by itself when the port is free"
 	case rt.Failure.Kind == state.Cycle:
-		return "break the cycle in one of the files, then: zinit reload"
+		return "break it in one of the files, which zinit check names, then: zinit reload"
 	case rt.State == state.Failed && rt.RetryAt != 0:
 		return "zinit logs " + sv.name
 	case rt.State == state.Failed:

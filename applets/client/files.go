@@ -14,9 +14,10 @@ import (
 func (s *session) reloadVerb() *command {
 	return &command{
 		name: "reload", usage: "read the service files again: whole, or not at all; with names, have those services reload", args: "[NAME...]",
-		about:   example("  zinit reload --dry-run\n  zinit reload"),
-		options: []option{{"dry-run", "", false, "only show what would change"}},
-		run:     s.reload,
+		about: example("  zinit reload --dry-run\n  zinit reload --restart"),
+		options: []option{{"dry-run", "", false, "only show what would change"},
+			{"restart", "", false, "restart at once what runs and has changed, with what needs it"}},
+		run: s.reload,
 	}
 }
 

@@ -21,6 +21,8 @@ start timeout          failed      failed, restart  failed, restart
 stopped by operator    exited      exited           exited
 stopped, then KILL     exited      exited           exited
 budget spent           failed      failed           failed
+budget spent, 0        exited      exited           failed
+0, spent, post_exec    exited      exited           failed
 oneshot 0              exited      exited           exited
 oneshot 1              failed      failed, restart  failed, restart`
 
@@ -50,6 +52,16 @@ var lives = map[string]func(Service, Rules) Service{
 	"budget spent": func(s Service, r Rules) Service {
 		s.Attempts = r.MaxRestarts
 		return exits(ready(s), r, Exit{Code: 1})
+	},
+	"budget spent, 0": func(s Service, r Rules) Service {
+		s.Attempts = r.MaxRestarts
+		return exits(ready(s), r, Exit{})
+	},
+	"0, spent, post_exec": func(s Service, r Rules) Service {
+		s.Attempts = r.MaxRestarts
+		s, ev := ClassifyEnding(ready(s), Exit{}, r, 5)
+		s, ev = ClassifyGone(must(s, ev), r, 6, false)
+		return must(s, ev)
 	},
 	"oneshot 0": func(s Service, r Rules) Service { r.Oneshot = true; return exits(s, r, Exit{}) },
 	"oneshot 1": func(s Service, r Rules) Service { r.Oneshot = true; return exits(s, r, Exit{Code: 1}) },

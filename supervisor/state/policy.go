@@ -46,6 +46,12 @@ func (r Rules) retry(s *Service, success bool, mono int64) bool {
 	return true
 }
 
+// spent reports whether s, which retry refused after a success, would have been
+// started again but for its budget: it is not there as it should be.
+func (r Rules) spent(s *Service) bool {
+	return s.Wanted && r.Policy == Always && !r.Oneshot
+}
+
 // ClassifyExit turns the end of the latest run into an event for s, and
 // returns s with the exit and, where it is one, the failure recorded. gone
 // says that nothing else of the service lives.
@@ -58,7 +64,7 @@ func ClassifyExit(s Service, e Exit, r Rules, mono int64) (Service, Event) {
 	success := r.Success(e)
 	early := s.State == Starting && !r.Oneshot
 	again := r.retry(&s, success && !early, mono)
-	if success && !early {
+	if success && !early && (again || !r.spent(&s)) {
 		s.Failure, s.OK = Failure{}, true
 		if again {
 			return s, DoneRetry
@@ -115,6 +121,9 @@ func ClassifyGone(s Service, r Rules, mono int64, held bool) (Service, Event) {
 		return s, GoneFree
 	case s.Failure.Kind == NoFailure && s.OK && r.retry(&s, true, mono):
 		return s, GoneDone
+	case s.Failure.Kind == NoFailure && s.OK && r.spent(&s):
+		s.Failure, s.OK = Failure{Kind: ExitCode, Code: s.Last.Code}, false
+		return s, GoneFinal
 	case s.Failure.Kind == NoFailure:
 		return s, GoneExited
 	case r.retry(&s, false, mono):
