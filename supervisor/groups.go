@@ -58,7 +58,7 @@ type grouped struct {
 // groups.
 func (s *Supervisor) openGroups() {
 	if !s.opt.Cgroups {
-		s.groups.why = errors.New("zinit was told to use none")
+		s.groups.why = errors.New("zinit makes no cgroups here; start it with ZINIT_CGROUPS=1")
 		return
 	}
 	tree, err := cgroup.Find(s.keeperPID)
