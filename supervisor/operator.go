@@ -253,8 +253,8 @@ func (t *turn) bringDown(all, asked []*service) {
 	}), nil, true)
 }
 
-// bound returns what is left of all without asked and those that require one
-// of them, directly or through others.
+// bound returns what is left of all without asked, those that require one of
+// them, directly or through others, and what was stopped before.
 func (t *turn) bound(all, asked []*service) map[*service]bool {
 	left := map[*service]bool{}
 	for _, sv := range all {
@@ -271,6 +271,9 @@ func (t *turn) bound(all, asked []*service) map[*service]bool {
 				queue = append(queue, d)
 			}
 		}
+	}
+	for _, sv := range all {
+		left[sv] = left[sv] && sv.rt.Wanted
 	}
 	return left
 }

@@ -150,7 +150,7 @@ func fuzzed(data []byte) dice {
 }
 
 func TestRandomHistoriesKeepTheirPromises(t *testing.T) {
-	promise(keepsItsPromises).hold(t, 10_000, 20)
+	promise(keepsItsPromises).hold(t, 16_000, 20)
 }
 
 func FuzzHistories(f *testing.F) {
