@@ -34,7 +34,7 @@ func New(opt Options, k Keeper, out Output) *Supervisor {
 	if opt.After == nil {
 		opt.After = func(d time.Duration, f func()) { time.AfterFunc(d, f) }
 	}
-	s := &Supervisor{opt: opt, keeper: k, logs: out, bus: &bus.Bus[Transition]{}, news: make(chan news, 4096),
+	s := &Supervisor{opt: opt, keeper: k, logs: out, bus: &bus.Bus[Transition]{}, news: make(chan *news, 4096),
 		ended: make(chan struct{}), lost: make(chan struct{}), services: map[string]*service{}, holding: map[string]int{}, notifyPaths: map[string]string{}, started: opt.Wall()}
 	s.history = -1
 	s.backlog.Store(1)

@@ -82,7 +82,7 @@ func named(source []byte, file string, sp *spec.Spec) ([]byte, error) {
 	if sp.Target {
 		table = "target"
 	}
-	if strings.TrimSuffix(filepath.Base(file), ".toml") == sp.Name || sp.Lines[table+".name"] > 0 {
+	if strings.TrimSuffix(filepath.Base(file), ".toml") == sp.Name || sp.Named {
 		return source, nil
 	}
 	return spec.Edit(source, table+".name", fmt.Sprintf("%q", sp.Name))

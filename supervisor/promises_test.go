@@ -122,7 +122,7 @@ func (w *world) maySignal(r *run, sig unix.Signal) {
 func (w *world) after(what string) {
 	w.t.Helper()
 	for len(w.s.news) > 0 { // what was left to the loop
-		w.s.take(<-w.s.news)
+		w.s.take(*<-w.s.news)
 	}
 	w.checkTransitions(what)
 	w.checkForgotten(what)

@@ -113,7 +113,7 @@ func newSimWith(t *testing.T, f files, change func(*Options)) *sim {
 func (sm *sim) options() Options {
 	o := Options{Mode: User, LogLevel: LevelError, Now: func() int64 { return sm.now },
 		Wall: func() int64 { return 1_700_000_000e9 + sm.now }, Jitter: func() float64 { return 0 },
-		Aside: func(f func()) { f() }, Proc: "/proc/none"}
+		Aside: func(f func()) { f() }, Proc: noProc}
 	sm.change(&o)
 	return o
 }
@@ -326,7 +326,7 @@ func (sm *sim) calls() (any bool) {
 		select {
 		case n := <-sm.s.news:
 			any = true
-			sm.s.take(n)
+			sm.s.take(*n)
 			sm.check()
 		default:
 			return any

@@ -88,7 +88,7 @@ type stray struct {
 // strays finds the descendants of the keeper that belong to one of runs.
 func (s *Supervisor) strays(runs []deadRun) (list []stray) {
 	all, err := processes(s.opt.Proc)
-	if err != nil {
+	if err != nil || s.keeperPID <= 0 { // below nobody are all
 		return nil
 	}
 	for pid := range all {

@@ -96,7 +96,7 @@ type Supervisor struct {
 	keeper Keeper
 	logs   Output
 	bus    *bus.Bus[Transition]
-	news   chan news
+	news   chan *news
 	first  []news        // taken before any other; filled by Begin
 	lost   chan struct{} // closed when the keeper has hung up
 	ended  chan struct{} // closed when all is stopped and the keeper was told
@@ -105,6 +105,7 @@ type Supervisor struct {
 
 	mu          sync.Mutex // guards what follows; held for one decision, never while waiting
 	services    map[string]*service
+	undos       []*undo  // not in use
 	names       []string // of services, sorted
 	graph       *graph.Graph
 	config      *Config
@@ -147,9 +148,9 @@ type service struct {
 	cur   *spec.Spec    // of the latest run; differs from spec after a reload
 	rt    state.Service // changed by turn.set only
 	mark  *turn         // the turn that has touched it
-	undo  undo
-	calls bool   // a look at it is queued in this turn
-	after uint64 // the transition that queued it
+	undo  *undo         // how it was before that turn; nil outside
+	calls bool          // a look at it is queued in this turn
+	after uint64        // the transition that queued it
 
 	tally                   // of edges, kept by turn.set
 	slot      bool          // it waits for a start slot
@@ -238,7 +239,7 @@ func (s *Supervisor) Run() {
 	for {
 		select {
 		case n := <-s.news:
-			s.take(n)
+			s.take(*n)
 			if n.call == nil {
 				s.backlog.Add(-1)
 			}
@@ -274,7 +275,7 @@ func (s *Supervisor) Deliver(ev keeper.Event) {
 		}
 	}
 	s.backlog.Add(1)
-	s.news <- n
+	s.news <- &n
 }
 
 func over(c <-chan struct{}) bool {
@@ -296,7 +297,7 @@ func errnoError(e unix.Errno) error {
 // later runs f on the loop.
 func (s *Supervisor) later(f func()) {
 	select {
-	case s.news <- news{call: f}:
+	case s.news <- &news{call: f}:
 	case <-s.ended:
 	}
 }

@@ -64,7 +64,8 @@ func (t *turn) rollback() {
 		sv.rt, sv.tally, sv.cur, sv.spec = sv.undo.rt, sv.undo.tally, sv.undo.cur, sv.undo.spec
 		changed = changed || sv.slot != sv.undo.slot
 		sv.slot = sv.undo.slot
-		sv.mark, sv.calls = nil, false
+		sv.calls = false
+		t.s.leave(sv)
 	}
 	for _, undo := range slices.Backward(t.undoes) {
 		undo()
@@ -78,8 +79,29 @@ func (t *turn) touch(sv *service) {
 	if sv.mark == t {
 		return
 	}
-	sv.mark, sv.undo = t, undo{sv.rt, sv.tally, sv.slot, sv.cur, sv.spec}
+	sv.mark, sv.undo = t, t.s.newUndo()
+	*sv.undo = undo{sv.rt, sv.tally, sv.slot, sv.cur, sv.spec}
 	t.touched = append(t.touched, sv)
+}
+
+// spareUndos is how many values of undo are kept for the next turns.
+const spareUndos = 32
+
+func (s *Supervisor) newUndo() *undo {
+	if len(s.undos) == 0 {
+		return new(undo)
+	}
+	u := s.undos[len(s.undos)-1]
+	s.undos = s.undos[:len(s.undos)-1]
+	return u
+}
+
+// leave ends a turn for sv.
+func (s *Supervisor) leave(sv *service) {
+	if len(s.undos) < spareUndos {
+		s.undos = append(s.undos, sv.undo)
+	}
+	sv.mark, sv.undo = nil, nil
 }
 
 // look queues sv to be looked at before the turn ends.
@@ -394,12 +416,12 @@ func (t *turn) commit() error {
 	t.s.alive += t.alive
 	t.s.starting += t.starting
 	for _, sv := range t.touched {
-		sv.mark = nil
 		t.s.arm(sv)
 		if sv.changed != nil && sv.rt != sv.undo.rt {
 			close(sv.changed)
 			sv.changed = nil
 		}
+		t.s.leave(sv)
 	}
 	t.s.keeper.Cork()
 	for _, act := range t.acts {

@@ -116,16 +116,20 @@ func newWorld(t tester, p *history) *world {
 	return w
 }
 
+// noProc has the processes of this machine, which are none of a history's,
+// stay unseen.
+const noProc = "/proc/none"
+
 // successor makes a server that knows nothing yet.
 func (w *world) successor() {
 	w.gen++
 	w.watched = map[string]func(){}
 	gen := w.gen
-	w.s = New(Options{Mode: User, LogLevel: LevelWarn, Now: func() int64 { return w.now },
+	w.s = New(Options{Mode: User, LogLevel: LevelWarn, Proc: noProc, Now: func() int64 { return w.now },
 		Wall: func() int64 { return 1_700_000_000e9 + w.now + w.skew }, Jitter: func() float64 { return 0 },
 		Aside: func(f func()) { f() },
 		After: func(d time.Duration, f func()) { w.waits = append(w.waits, wait{w.now + int64(d), gen, f}) }}, w, &ear{w: w})
-	w.s.news = make(chan news, 256) // one of 4096 is a megabyte to make
+	w.s.news = make(chan *news, 256) // one of 4096 is dear to make for each history
 	w.news = w.s.Events(1 << 10)
 }
 

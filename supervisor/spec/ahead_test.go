@@ -78,7 +78,7 @@ func TestKeysOfLaterVersionsArriveWhereTheyBelong(t *testing.T) {
 	probe := Command{Line: "curl -fs 'http://localhost/'", Argv: []string{"curl", "-fs", "http://localhost/"}}
 	want.Health = &HealthCheck{HealthExec, probe.Line, probe, 204, time.Second, 500 * time.Millisecond, 5, 3 * time.Second, LostReport}
 	want.Ready.Kind = Health
-	want.Source, want.Lines = s.Source, s.Lines
+	want.Source, want.Named = s.Source, s.Named
 	if diff := cmp.Diff(&want, s); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}

@@ -8,7 +8,7 @@ import (
 
 // Edit returns src with one key set to a value, written as TOML, and nothing
 // else touched: comments, order and spacing stay. path is "table.key" as in
-// Spec.Lines. A key that is not there is added to its table, a table that is not
+// messages. A key that is not there is added to its table, a table that is not
 // there at the end. It fails for a key that is written in a way that cannot be
 // replaced on its own, such as one inside an inline table.
 func Edit(src []byte, path, value string) ([]byte, error) {
@@ -37,7 +37,7 @@ func Edit(src []byte, path, value string) ([]byte, error) {
 // parseLines returns on which lines the keys and tables of a file stand, from 1.
 func parseLines(src []byte) (map[string]int, []Problem) {
 	r := parse("", src, User)
-	return r.spec.Lines, r.problems
+	return r.lines, r.problems
 }
 
 func lineStart(src []byte, line int) int {

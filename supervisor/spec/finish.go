@@ -11,7 +11,7 @@ import (
 // finish fills in what follows from several keys and judges the file as a whole.
 func (r *reader) finish() {
 	s := r.spec
-	_, service := s.Lines["service"]
+	_, service := r.lines["service"]
 	r.path = ""
 	r.judgeKind(service)
 	r.finishName()
@@ -39,9 +39,9 @@ func (r *reader) judgeKind(service bool) {
 	s := r.spec
 	switch {
 	case service && s.Target:
-		r.fail(r.offset(s.Lines["target"]), "both [service] and [target]: a file describes one of the two", "put the target into a file of its own")
-	case service || s.Target || r.broken || Failed(r.problems) && len(s.Lines) == 0:
-	case len(s.Lines) == 0:
+		r.fail(r.offset(r.lines["target"]), "both [service] and [target]: a file describes one of the two", "put the target into a file of its own")
+	case service || s.Target || r.broken || Failed(r.problems) && len(r.lines) == 0:
+	case len(r.lines) == 0:
 		r.report(Problem{Msg: "describes nothing: it holds no key and no table", Hint: `write [service] and exec = "…", or remove the file`})
 	default:
 		r.report(Problem{Msg: "has neither [service] nor [target]", Hint: `write [service] and exec = "…" above the other tables`})
@@ -52,11 +52,12 @@ func (r *reader) judgeKind(service bool) {
 func (r *reader) finishName() {
 	s := r.spec
 	if s.Name != "" {
+		s.Named = true
 		return
 	}
 	s.Name = stem(r.file)
 	for _, key := range [...]string{"service.name", "target.name"} {
-		if _, given := s.Lines[key]; given {
+		if _, given := r.lines[key]; given {
 			return // and was told to be wrong
 		}
 	}
@@ -68,7 +69,7 @@ func (r *reader) finishName() {
 // judgeTarget refuses what only a process has.
 func (r *reader) judgeTarget() {
 	for _, table := range tables {
-		line, there := r.spec.Lines[table]
+		line, there := r.lines[table]
 		if there && table != "target" && table != "dependencies" {
 			r.path = ""
 			r.fail(r.offset(line), "["+table+"] in a target, which has no process", "a target has [target] and [dependencies] alone")
@@ -78,29 +79,29 @@ func (r *reader) judgeTarget() {
 
 // need reports a key that its table cannot do without.
 func (r *reader) need(table, key, example string) {
-	if _, given := r.spec.Lines[table+"."+key]; given || r.broken {
+	if _, given := r.lines[table+"."+key]; given || r.broken {
 		return
 	}
 	r.path = table + "." + key
-	r.fail(r.offset(r.spec.Lines[table]), "is missing", "write "+example+" in ["+table+"]")
+	r.fail(r.offset(r.lines[table]), "is missing", "write "+example+" in ["+table+"]")
 }
 
 func (r *reader) finishLifecycle() {
 	s := r.spec
-	_, given := s.Lines["lifecycle.start_timeout_ms"]
+	_, given := r.lines["lifecycle.start_timeout_ms"]
 	if s.Oneshot && !given {
 		s.StartTimeout = 0
 	}
 	if s.RestartDelayMax < s.RestartDelay {
-		line, given := s.Lines["lifecycle.restart_delay_max_ms"]
+		line, given := r.lines["lifecycle.restart_delay_max_ms"]
 		if given {
 			r.path = "lifecycle.restart_delay_max_ms"
 			r.fail(r.offset(line), "is less than restart_delay_ms", "the delay doubles up to it")
 		}
 		s.RestartDelayMax = s.RestartDelay
 	}
-	_, command := s.Lines["lifecycle.reload_exec"]
-	if line, signal := s.Lines["lifecycle.reload_signal"]; signal && command {
+	_, command := r.lines["lifecycle.reload_exec"]
+	if line, signal := r.lines["lifecycle.reload_signal"]; signal && command {
 		r.path = "lifecycle.reload_signal"
 		r.fail(r.offset(line), "is given beside reload_exec", "keep one of the two")
 	}
@@ -109,8 +110,8 @@ func (r *reader) finishLifecycle() {
 // judgeReady looks at ready together with the kind of service.
 func (r *reader) judgeReady() {
 	s := r.spec
-	line, given := s.Lines["service.ready"]
-	_, health := s.Lines["health"]
+	line, given := r.lines["service.ready"]
+	_, health := r.lines["health"]
 	r.path = "service.ready"
 	switch {
 	case r.readyAuto && s.Health != nil && !s.Oneshot:

@@ -80,7 +80,7 @@ func readHealthType(r *reader, v value) {
 
 // judgeHealth looks at [health] as a whole.
 func (r *reader) judgeHealth() {
-	if _, there := r.spec.Lines["health"]; !there {
+	if _, there := r.lines["health"]; !there {
 		return
 	}
 	r.need("health", "type", `type = "http"`)
@@ -106,7 +106,7 @@ func (r *reader) judgeHealth() {
 	}
 	if r.spec.Oneshot {
 		r.path = "health"
-		r.warn(r.offset(r.spec.Lines["health"]), "says nothing for a oneshot, which is not probed", "remove it")
+		r.warn(r.offset(r.lines["health"]), "says nothing for a oneshot, which is not probed", "remove it")
 		return
 	}
 	r.spec.Health = &h.HealthCheck

@@ -28,7 +28,7 @@ func (r *reader) leaf(path []segment, v value) {
 	case len(path) == 1:
 		r.fail(v.at, "expected a table, found "+v.what(), "write ["+table.name+"]")
 	case table.name == "limits" && len(path) == 2:
-		r.spec.line(r.path, r, path[1].at)
+		r.line(r.path, path[1].at)
 		r.limit(path[1], v)
 	case table.name == "service" && len(path) == 3 && path[1].name == "env":
 		r.variable(path[2], v)
@@ -55,13 +55,13 @@ func (r *reader) key(path []segment, v value) {
 		r.fail(path[2].at, "unknown key: "+rule.path+" is no table", "")
 		return
 	}
-	if _, twice := r.spec.Lines[rule.path]; twice {
+	if _, twice := r.lines[rule.path]; twice {
 		r.fail(path[1].at, "is given twice, as "+rule.path+" too", "keep one of the two")
 		return
 	}
 	r.path = rule.path
-	r.spec.line(rule.path, r, path[1].at)
-	if _, there := r.spec.Lines[table]; !there { // given by a dotted key alone
+	r.line(rule.path, path[1].at)
+	if _, there := r.lines[table]; !there { // given by a dotted key alone
 		r.table(table, path[0].at)
 		r.path = rule.path
 	}
@@ -167,8 +167,8 @@ func (r *reader) position(at int) (line, col int) {
 }
 
 // line notes where a key or table is first given.
-func (s *Spec) line(key string, r *reader, at int) {
-	if _, there := s.Lines[key]; !there {
-		s.Lines[key], _ = r.position(at)
+func (r *reader) line(key string, at int) {
+	if _, there := r.lines[key]; !there {
+		r.lines[key], _ = r.position(at)
 	}
 }

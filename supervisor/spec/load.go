@@ -136,7 +136,7 @@ func (l *loader) file(dir int, root Root, name string) {
 	if first, taken := l.owner[r.spec.Name]; taken {
 		p := Problem{File: path, Key: "name", Msg: fmt.Sprintf("%s is the name of the service in %s already; that one stands", quote(r.spec.Name), printable(first)),
 			Hint: "give one of the two another name, or remove it"}
-		p.Line = max(r.spec.Lines["service.name"], r.spec.Lines["target.name"])
+		p.Line = max(r.lines["service.name"], r.lines["target.name"])
 		l.Problems = append(l.Problems, p)
 		return
 	}

@@ -26,6 +26,7 @@ type reader struct {
 	file     string
 	src      []byte
 	spec     *Spec
+	lines    map[string]int // of each key and table that the file gives, by "table.key" and "table"
 	problems []Problem
 	system   bool // the directory makes everything class system
 
@@ -52,7 +53,7 @@ const (
 )
 
 func parse(file string, src []byte, class Class) *reader {
-	r := &reader{file: file, src: src, spec: initial(file, src, class), system: class == System, health: initialHealth(), readyAuto: true}
+	r := &reader{file: file, src: src, spec: initial(file, src, class), lines: make(map[string]int, 16), system: class == System, health: initialHealth(), readyAuto: true}
 	if !r.readable() {
 		r.spec.Name = stem(file)
 		return r
@@ -182,7 +183,7 @@ func (r *reader) open(path []segment, array bool) bool {
 		r.table(name, path[0].at)
 	case name == "service" && len(path) == 2 && path[1].name == "env":
 		r.table(name, path[0].at)
-		r.spec.line("service.env", r, path[0].at)
+		r.line("service.env", path[0].at)
 	default:
 		r.fail(path[1].at, "unknown table ["+dotted(path)+"]", meantTable(name))
 		return false
@@ -192,10 +193,10 @@ func (r *reader) open(path []segment, array bool) bool {
 
 // table notes that a known table is there.
 func (r *reader) table(name string, at int) {
-	if _, seen := r.spec.Lines[name]; seen {
+	if _, seen := r.lines[name]; seen {
 		return
 	}
-	r.spec.line(name, r, at)
+	r.line(name, at)
 	if name == "target" {
 		r.spec.Target = true
 	}
@@ -209,7 +210,7 @@ func (r *reader) leaves(path []segment, v value) {
 		if len(path) == 1 {
 			r.table(path[0].name, path[0].at)
 		} else {
-			r.spec.line("service.env", r, path[1].at)
+			r.line("service.env", path[1].at)
 		}
 		for _, p := range v.pairs {
 			r.leaves(append(path[:len(path):len(path)], p.path...), p.value)

@@ -48,10 +48,11 @@ func TestEveryKeyArrivesWhereItBelongs(t *testing.T) {
 		BufferLines: 5000, BufferBytes: 1 << 20,
 	}
 	got := *s
-	if got.File != "web.toml" || len(got.Source) == 0 || got.Lines["service.exec"] != 5 || got.Lines["limits"] != 15 || got.Lines["limits.as"] != 18 {
-		t.Errorf("read from %q, lines %v", got.File, got.Lines)
+	lines, _ := parseLines(s.Source)
+	if got.File != "web.toml" || !got.Named || lines["service.exec"] != 5 || lines["limits"] != 15 || lines["limits.as"] != 18 {
+		t.Errorf("read from %q, named %t, lines %v", got.File, got.Named, lines)
 	}
-	got.File, got.Source, got.Lines = "", nil, nil
+	got.File, got.Source, got.Named = "", nil, false
 	if diff := cmp.Diff(want, &got); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
@@ -64,7 +65,7 @@ func TestAFileThatSaysLittleHasTheDefaults(t *testing.T) {
 		RestartDelay: time.Second, RestartDelayMax: 5 * time.Minute, MaxRestarts: 10, StabilityPeriod: 30 * time.Second,
 		StartTimeout: 30 * time.Second, StopTimeout: 10 * time.Second, StopSignal: syscall.SIGTERM,
 		BufferLines: 1000, BufferBytes: 256 << 10,
-		File: s.File, Source: s.Source, Lines: s.Lines,
+		File: s.File, Source: s.Source,
 	}
 	if diff := cmp.Diff(want, s); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
@@ -123,7 +124,7 @@ func TestSameMeansTheSameService(t *testing.T) {
 // Every field of Spec that a file can set must count for Same, so that a reload
 // cannot overlook a change; also those of the structs within.
 func TestSameLooksAtEveryField(t *testing.T) {
-	blind := map[string]bool{"File": true, "Source": true, "Lines": true, "Health.Target": true}
+	blind := map[string]bool{"File": true, "Source": true, "Named": true, "Health.Target": true}
 	base := *good(t, "web.toml")
 	base.Health = &HealthCheck{Type: HealthExec}
 	for _, path := range leavesOf(reflect.TypeFor[Spec](), nil) {

@@ -86,9 +86,9 @@ type Spec struct {
 	BufferLines int   // lines of output kept at least, as far as BufferBytes reaches
 	BufferBytes int64 // bytes of output kept
 
-	File   string         // where it was read from
-	Source []byte         // the text it was read from
-	Lines  map[string]int // line of each key that the file gives, by "table.key"; of a table by its name
+	File   string // where it was read from
+	Source []byte // the text it was read from
+	Named  bool   // by a key in the text, not by the file
 }
 
 // Node returns the spec as the graph takes it. It shares Deps.
@@ -108,7 +108,7 @@ func (s *Spec) Same(o *Spec) bool {
 // meaning returns a copy without what only says where it was read.
 func (s *Spec) meaning() Spec {
 	m := *s
-	m.File, m.Source, m.Lines = "", nil, nil
+	m.File, m.Source, m.Named = "", nil, false
 	for _, c := range []*Command{&m.Exec, &m.StopExec, &m.ReloadExec, &m.PreExec, &m.PostExec} {
 		*c = c.meaning()
 	}
@@ -232,6 +232,6 @@ func initial(file string, src []byte, class Class) *Spec {
 		MaxRestarts: DefaultMaxRestarts, StabilityPeriod: DefaultStabilityPeriod,
 		StartTimeout: DefaultStartTimeout, StopTimeout: DefaultStopTimeout, StopSignal: DefaultStopSignal,
 		BufferLines: DefaultBufferLines, BufferBytes: DefaultBufferBytes,
-		File: file, Source: src, Lines: make(map[string]int, 16),
+		File: file, Source: src,
 	}
 }
