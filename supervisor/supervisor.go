@@ -315,6 +315,13 @@ func (s *Supervisor) Ended() <-chan struct{} { return s.ended }
 // Lost is closed when the keeper has hung up: after the end, or because it died.
 func (s *Supervisor) Lost() <-chan struct{} { return s.lost }
 
+// Seq is the number of the latest transition; 0: there was none.
+func (s *Supervisor) Seq() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seq
+}
+
 // Version tells which zinit this is.
 func (s *Supervisor) Version() Version {
 	return Version{Version: s.opt.Version, PID: unix.Getpid(), Generation: s.generation,

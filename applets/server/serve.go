@@ -77,12 +77,26 @@ func run(f *flags, client *keeper.Client, w *keeper.Welcome) error {
 	client.Ready()
 	debug.SetGCPercent(50)
 	debug.SetMemoryLimit(math.MaxInt64)
-	time.AfterFunc(time.Second, debug.FreeOSMemory) // what the start took is not needed again
+	giveBack(s, time.Second)
 	s.Run()
 	doors.close()
 	handler.Close()
 	<-s.Lost()
 	return nil
+}
+
+// giveBack returns the memory that a start took, once nothing has happened for a
+// while: after pause, or later when services were still starting then.
+func giveBack(s *supervisor.Supervisor, pause time.Duration) {
+	const longest = 16 * time.Second // what never rests is not waited for
+	seq := s.Seq()
+	time.AfterFunc(pause, func() {
+		if s.Seq() != seq && pause < longest {
+			giveBack(s, 2*pause)
+			return
+		}
+		debug.FreeOSMemory()
+	})
 }
 
 // cgroups reports whether each service gets one. A user's supervisor makes them

@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"encoding/binary"
+	"slices"
 	"syscall"
 )
 
@@ -63,6 +64,11 @@ func (e *encoder) flag(v bool) {
 	}
 }
 func (e *encoder) strs(list []string) {
+	size := 4
+	for _, s := range list {
+		size += 4 + len(s)
+	}
+	e.b = slices.Grow(e.b, size) // an environment is most of a request
 	e.u32(uint32(len(list)))
 	for _, s := range list {
 		e.str(s)

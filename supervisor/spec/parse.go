@@ -3,6 +3,7 @@ package spec
 import (
 	"bytes"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/pelletier/go-toml/v2/unstable"
@@ -85,6 +86,10 @@ func utf16(src []byte) bool {
 
 var bom = []byte("\ufeff")
 
+// parsers are kept for the next file: most of what one allocates is room for
+// the nodes of an expression.
+var parsers = sync.Pool{New: func() any { return new(unstable.Parser) }}
+
 // read takes the text apart and hands each key to its rule. A line that is not
 // TOML is told, and reading goes on at the next.
 func (r *reader) read() {
@@ -97,7 +102,8 @@ func (r *reader) read() {
 	if at := bytes.Index(r.src, []byte("\r\n")); at >= 0 {
 		r.warn(at, "has Windows line ends (CRLF), which are read as line ends", "convert it: sed -i 's/\\r$//'")
 	}
-	var p unstable.Parser
+	p := parsers.Get().(*unstable.Parser)
+	defer parsers.Put(p)
 	for start <= len(r.src) && len(r.problems) <= maxProblems {
 		p.Reset(r.src[start:])
 		r.base = start
@@ -107,7 +113,7 @@ func (r *reader) read() {
 		if p.Error() == nil {
 			return
 		}
-		start = r.syntax(&p, start)
+		start = r.syntax(p, start)
 	}
 }
 
