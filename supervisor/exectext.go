@@ -2,7 +2,6 @@ package supervisor
 
 import (
 	"bytes"
-	"debug/elf"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -147,7 +146,7 @@ func content(file string, size int64, top bool) string {
 			return fmt.Sprintf("the interpreter of %s is named %q: its lines end in CR LF, as on Windows", file, words[0]+"\r")
 		}
 		return interpreter(file, words[0], top)
-	case bytes.HasPrefix(head, []byte(elf.ELFMAG)):
+	case bytes.HasPrefix(head, []byte(elfMagic)):
 		return elfFault(file, f, head, top)
 	}
 	return fmt.Sprintf("%s is no program, and has no #! line", file)
@@ -169,9 +168,9 @@ func elfFault(file string, f *os.File, head []byte, top bool) string {
 	if len(head) < 64 {
 		return file + " is a damaged program"
 	}
-	machine, want := elf.Machine(binary.LittleEndian.Uint16(head[18:])), machines[runtime.GOARCH]
+	machine, want := elfMachine(binary.LittleEndian.Uint16(head[18:])), machines[runtime.GOARCH]
 	switch {
-	case machine == elf.EM_386 && want == elf.EM_X86_64:
+	case machine == elf386 && want == elfX8664:
 		return "" // may run, may not
 	case machine != want:
 		return fmt.Sprintf("%s is a program for another machine (%v)", file, machine)
@@ -182,7 +181,7 @@ func elfFault(file string, f *os.File, head []byte, top bool) string {
 		if _, err := f.ReadAt(ph[:], int64(begin)+int64(i)*int64(each)); err != nil {
 			return file + " is a damaged program"
 		}
-		if elf.ProgType(binary.LittleEndian.Uint32(ph[:])) != elf.PT_INTERP {
+		if binary.LittleEndian.Uint32(ph[:]) != elfInterp {
 			continue
 		}
 		name := make([]byte, min(binary.LittleEndian.Uint64(ph[32:]), unix.PathMax))

@@ -57,7 +57,7 @@ func TestEveryReasonOfAFailedExecIsToldApart(t *testing.T) {
 		{file, unix.ENOEXEC, "is no program, and has no #! line"},
 		{write(t, d+"/empty", "", 0o755), unix.ENOEXEC, "is empty"},
 		{write(t, d+"/bare", "#!\n", 0o755), unix.ENOEXEC, "names no interpreter"},
-		{write(t, d+"/foreign", string(foreign), 0o755), unix.ENOEXEC, "for another machine (EM_S390)"},
+		{write(t, d+"/foreign", string(foreign), 0o755), unix.ENOEXEC, "for another machine (S390)"},
 		{file + "/x", unix.ENOTDIR, file + ", on the way to " + file + "/x, is no directory"},
 		{link("round", "round"), unix.ELOOP, "leads in a circle"},
 		{"/bin/sh", unix.E2BIG, "too large"},

@@ -1,7 +1,6 @@
 package supervisor
 
 import (
-	"debug/elf"
 	"fmt"
 	"io"
 	"os"
@@ -52,9 +51,6 @@ func (s *Supervisor) Upgrade(path string, by Cause) error {
 	return err
 }
 
-// machines are the processors by the names that Go gives them.
-var machines = map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64, "riscv64": elf.EM_RISCV}
-
 // executable refuses a file that cannot be a server on this machine.
 func executable(f *os.File) error {
 	st, err := f.Stat()
@@ -70,10 +66,10 @@ func executable(f *os.File) error {
 	if _, err := f.ReadAt(head, 0); err != nil && err != io.EOF {
 		return err
 	}
-	if string(head[:4]) != elf.ELFMAG {
+	if string(head[:4]) != elfMagic {
 		return fmt.Errorf("it is no ELF program")
 	}
-	if machine := elf.Machine(uint16(head[18]) | uint16(head[19])<<8); machine != machines[runtime.GOARCH] {
+	if machine := elfMachine(uint16(head[18]) | uint16(head[19])<<8); machine != machines[runtime.GOARCH] {
 		return fmt.Errorf("it is for another machine (%s)", machine)
 	}
 	return nil
