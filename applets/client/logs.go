@@ -31,7 +31,6 @@ func (s *session) logsVerb() *command {
 type want struct {
 	params map[string]any
 	grep   *regexp.Regexp // nil: all
-	lines  int            // 0: all that there are
 	raw    bool
 	named  bool // more than one service may come
 }
@@ -44,20 +43,21 @@ func (s *session) logs(c *call) error {
 	if c.is("follow") {
 		return s.suggest(c.ctx, s.follow(c.ctx, w), c.names...)
 	}
-	method := "logs.tail"
 	if w.grep != nil {
-		method = "logs.filter" // all that there is: the newest are chosen here
-		delete(w.params, "lines")
+		w.params["grep"] = w.grep.String() // of a great store few lines travel
 	}
-	var found []json.RawMessage
-	if err := s.call(c.ctx, method, w.params, &found); err != nil {
+	found := []json.RawMessage{}
+	if err := s.call(c.ctx, "logs.tail", w.params, &found); err != nil {
 		return s.suggest(c.ctx, err, c.names...)
 	}
-	lines, found := w.choose(found)
 	if s.json {
 		return s.printJSON(found)
 	}
-	for _, l := range lines {
+	for _, raw := range found {
+		var l supervisor.LogLine
+		if err := json.Unmarshal(raw, &l); err != nil {
+			return fmt.Errorf("cannot read the server's answer: %w", err)
+		}
 		s.logLine(l, w.raw, w.named)
 	}
 	return nil
@@ -65,7 +65,7 @@ func (s *session) logs(c *call) error {
 
 // wanted reads the command line.
 func (s *session) wanted(c *call) (w want, err error) {
-	w = want{params: map[string]any{}, lines: c.number("lines"), raw: c.is("raw"), named: len(c.names) != 1}
+	w = want{params: map[string]any{}, raw: c.is("raw"), named: len(c.names) != 1}
 	if len(c.names) > 0 {
 		names, err := s.names(c.ctx, c)
 		if err != nil {
@@ -73,8 +73,9 @@ func (s *session) wanted(c *call) (w want, err error) {
 		}
 		w.params["names"], w.named = names, len(names) != 1
 	}
-	if w.lines < 0 {
-		return w, fail(exitUsage, "", "-n %d is negative", w.lines)
+	lines := c.number("lines")
+	if lines < 0 {
+		return w, fail(exitUsage, "", "-n %d is negative", lines)
 	}
 	if c.is("stderr") {
 		w.params["stream"] = "stderr"
@@ -87,9 +88,7 @@ func (s *session) wanted(c *call) (w want, err error) {
 		w.params["since"] = ms
 	}
 	if c.given("lines") || w.params["since"] == nil {
-		w.params["lines"] = w.lines
-	} else {
-		w.lines = 0
+		w.params["lines"] = lines
 	}
 	if text := c.text("grep"); text != "" {
 		if w.grep, err = regexp.Compile(text); err != nil {
@@ -123,21 +122,6 @@ func moment(text string, now time.Time) (ms int64, err error) {
 		}
 	}
 	return 0, fail(exitUsage, "use 10m, 15:04, 2006-01-02T15:04:05Z or Unix milliseconds", "cannot read the time %q", text)
-}
-
-// choose decodes lines and leaves out those that do not match, then the oldest.
-func (w want) choose(found []json.RawMessage) (lines []supervisor.LogLine, same []json.RawMessage) {
-	same = []json.RawMessage{}
-	for _, raw := range found {
-		var l supervisor.LogLine
-		if json.Unmarshal(raw, &l) == nil && w.matches(l) {
-			lines, same = append(lines, l), append(same, raw)
-		}
-	}
-	if n := len(lines) - w.lines; w.grep != nil && w.lines > 0 && n > 0 {
-		lines, same = lines[n:], same[n:]
-	}
-	return lines, same
 }
 
 func (w want) matches(l supervisor.LogLine) bool { return w.grep == nil || w.grep.Match(bytesOf(l)) }

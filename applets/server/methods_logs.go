@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"time"
 
@@ -17,12 +18,13 @@ func (m methods) output() []rpc.Method {
 	stream := rpc.Param{Name: "stream", Type: "string", Doc: "stdout or stderr; both when absent"}
 	since := rpc.Param{Name: "since", Type: "integer", Doc: "Unix milliseconds; not older than this"}
 	// by position in the order of zinit 0.3, then what is new
-	filters := []rpc.Param{maybeName, lines, stream, since, names}
+	grep := rpc.Param{Name: "grep", Type: "string", Doc: "only lines that match this regular expression (RE2)"}
+	filters := []rpc.Param{maybeName, lines, stream, since, names, grep}
 	return []rpc.Method{
 		{Name: "logs.get", Doc: "The last lines as text: milliseconds, stream, line.", Access: rpc.Read, Params: []rpc.Param{maybeName, lines}, Handler: m.logsGet},
 		{Name: "logs.tail", Doc: "The last lines as objects.", Access: rpc.Read, Params: filters, Handler: m.logsTail},
 		{Name: "logs.filter", Doc: "Lines by service, stream and time; as text when only service is given.", Access: rpc.Read, Handler: m.logsFilter,
-			Params: []rpc.Param{maybeName, stream, since, lines, names, {Name: "service", Type: "string", Doc: "the older name of name"}}},
+			Params: []rpc.Param{maybeName, stream, since, lines, names, grep, {Name: "service", Type: "string", Doc: "the older name of name"}}},
 		{Name: "logs.follow", Doc: "The last lines and then every new one, as notifications \"log\".", Access: rpc.Read, Handler: m.logsFollow,
 			Params: append(slices.Clone(filters), rpc.Param{Name: "cursors", Type: "object", Doc: "service to seq: go on after it"})},
 	}
@@ -36,6 +38,7 @@ type filter struct {
 	Stream  string            `json:"stream"`
 	Since   int64             `json:"since"`
 	Lines   *int              `json:"lines"`
+	Grep    string            `json:"grep"`
 	Cursors map[string]uint64 `json:"cursors"`
 }
 
@@ -68,6 +71,13 @@ func (m methods) query(c *rpc.Call) (f filter, q logs.Query, err error) {
 	default:
 		return f, q, rpc.Errorf(rpc.CodeInvalidParams, "cannot use parameter 'stream': want stdout or stderr, got %q", f.Stream)
 	}
+	if f.Grep != "" {
+		match, err := regexp.Compile(f.Grep)
+		if err != nil {
+			return f, q, rpc.Errorf(rpc.CodeInvalidParams, "cannot use parameter 'grep': %v", err)
+		}
+		q.Match = func(l logs.Line) bool { return match.Match(l.Text) }
+	}
 	if f.Since > 0 {
 		q.Since, q.N = time.UnixMilli(f.Since), 0
 	}
@@ -87,11 +97,22 @@ func (m methods) logsGet(c *rpc.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return texts(m.pump.Query(q)), nil
+	return m.lines(q, texts)
 }
 
+// lines answers q as as renders it.
+func (m methods) lines(q logs.Query, as func([]logs.Line) any) (any, error) {
+	lines, err := m.pump.Query(q)
+	if err != nil {
+		return nil, &rpc.Error{Code: rpc.CodeTooMuch, Message: "not done: " + err.Error(), Data: &rpc.Data{Hint: "ask for fewer: lines, since, names, grep"}}
+	}
+	return as(lines), nil
+}
+
+func objects(lines []logs.Line) any { return supervisor.Lines(lines) }
+
 // texts renders lines as zinit 0.3 does.
-func texts(lines []logs.Line) []string {
+func texts(lines []logs.Line) any {
 	out := []string{}
 	for _, l := range lines {
 		out = append(out, fmt.Sprintf("%d [%s] %s", l.Time/1e6, l.Stream, l.Text))
@@ -104,7 +125,7 @@ func (m methods) logsTail(c *rpc.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return supervisor.Lines(m.pump.Query(q)), nil
+	return m.lines(q, objects)
 }
 
 func (m methods) logsFilter(c *rpc.Call) (any, error) {
@@ -116,9 +137,9 @@ func (m methods) logsFilter(c *rpc.Call) (any, error) {
 		q.N = 0
 	}
 	if c.Has("service") && !c.Has("name") && !c.Has("names") && !c.Has("stream") && !c.Has("since") && !c.Has("lines") {
-		return texts(m.pump.Query(q)), nil
+		return m.lines(q, texts)
 	}
-	return supervisor.Lines(m.pump.Query(q)), nil
+	return m.lines(q, objects)
 }
 
 // logNote is a "log" notification.

@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -215,11 +216,11 @@ func TestQueryChoosesLines(t *testing.T) {
 		"err:b2":                      {N: 1, Services: []string{"a", "b"}, Match: func(l Line) bool { return l.Stream == Stderr }},
 		"out:a2":                      {N: 1, Services: []string{"a"}, Stream: Stdout, Since: time.Now().Add(-time.Hour)},
 	} {
-		if got := text(p.Query(q)); got != want {
+		if got := text(queried(p, q)); got != want {
 			t.Errorf("%+v: got %q, want %q", q, got, want)
 		}
 	}
-	if got := p.Query(Query{Since: time.Now().Add(time.Hour)}); len(got) != 0 {
+	if got := queried(p, Query{Since: time.Now().Add(time.Hour)}); len(got) != 0 {
 		t.Errorf("lines from the future: %s", text(got))
 	}
 	if got := text(p.Tail("a", 1)); got != "err:a2" || len(p.Tail("a", 0)) != 0 || len(p.Tail("nobody", -1)) != 0 {
@@ -241,5 +242,40 @@ func TestFollowEndsWithThePumpAfterTheLastLine(t *testing.T) {
 	})
 	if err != ErrClosed || text(got) != "err:one err:two" {
 		t.Errorf("%v after %s", err, text(got))
+	}
+}
+
+// queried is what q chooses, which is less than one answer may hold.
+func queried(p *Pump, q Query) []Line {
+	lines, err := p.Query(q)
+	if err != nil {
+		panic(err)
+	}
+	return lines
+}
+
+// What cannot be held at once is refused; the newest lines of it can be had.
+func TestAnAnswerHasABound(t *testing.T) {
+	p, _ := newPump(t)
+	p.LimitTotal(1 << 30)
+	line := strings.Repeat("x", 99) + "\n"
+	for _, name := range []string{"a", "b", "c"} {
+		p.Configure(name, MaxQuery)
+		o := attach(t, p, name, 1, Stdout)
+		for range MaxQuery / 2 / 100 / 500 {
+			o.write(strings.Repeat(line, 500))
+		}
+		o.write("last of " + name + "\n")
+		<-p.Drain(name, 1)
+	}
+	if lines, err := p.Query(Query{}); err != ErrTooMuch {
+		t.Errorf("%d lines, error %v; want ErrTooMuch", len(lines), err)
+	}
+	if lines, err := p.Query(Query{N: 100_000}); len(lines) != 100_000 || err != nil || string(lines[len(lines)-1].Text) != "last of c" {
+		t.Errorf("the newest 100,000 are %d lines, error %v", len(lines), err)
+	}
+	last := func(l Line) bool { return bytes.HasPrefix(l.Text, []byte("last of ")) }
+	if lines, err := p.Query(Query{Match: last}); len(lines) != 3 || err != nil {
+		t.Errorf("%d lines match, error %v", len(lines), err)
 	}
 }

@@ -74,7 +74,7 @@ func TestDrainMovesWhatWasThereBeforeItReturns(t *testing.T) {
 		e.write("and\n")
 		<-p.Drain("web", run)
 		found := 0
-		for _, l := range p.Query(Query{Services: []string{"web"}, Run: run}) {
+		for _, l := range queried(p, Query{Services: []string{"web"}, Run: run}) {
 			if string(l.Text) == want || string(l.Text) == "and" {
 				found++
 			}

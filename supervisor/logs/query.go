@@ -3,8 +3,10 @@ package logs
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"slices"
 	"sync"
+	"unsafe"
 )
 
 // Tail returns a service's newest n lines, oldest first; all when n < 0. What
@@ -14,25 +16,48 @@ func (p *Pump) Tail(service string, n int) []Line {
 	if n == 0 {
 		return nil
 	}
-	return p.Query(Query{Services: []string{service}, N: max(n, 0)})
+	lines, _ := p.Query(Query{Services: []string{service}, N: max(n, 0)})
+	return lines
 }
 
-// Query returns the lines that q chooses, merged by time; see Tail.
-func (p *Pump) Query(q Query) []Line {
+// MaxQuery is the most memory that one answer of Query may take, in bytes.
+const MaxQuery = 32 << 20
+
+// ErrTooMuch says that more lines were chosen than one answer may hold.
+var ErrTooMuch = errors.New("the lines would take more than 32 MiB")
+
+// Query returns the lines that q chooses, merged by time; see Tail. It fails
+// with ErrTooMuch.
+func (p *Pump) Query(q Query) ([]Line, error) {
 	if q.N < 0 {
-		return nil
+		return nil, nil
 	}
-	stores := p.choose(q.selects())
-	lists := make([][]Line, len(stores))
+	var lists [][]Line
 	var tmp scratch
-	for i, s := range stores {
+	size := 0
+	for _, s := range p.choose(q.selects()) {
 		last := newest{q: &q}
 		r := newReader(s, 0)
 		last.fill(r, &tmp)
 		r.rest(last.add)
-		lists[i] = last.lines()
+		lists = append(lists, last.lines())
+		if size += last.size; size > MaxQuery { // what is too old will not be asked for again
+			all := cutTo(merge(lists), q.N)
+			lists, size = [][]Line{all}, sizeOf(all)
+		}
+		if size > MaxQuery {
+			return nil, ErrTooMuch
+		}
 	}
-	return cutTo(merge(lists), q.N)
+	return cutTo(merge(lists), q.N), nil
+}
+
+// sizeOf is what lines take, in bytes.
+func sizeOf(lines []Line) (size int) {
+	for i := range lines {
+		size += len(lines[i].Text) + int(unsafe.Sizeof(Line{}))
+	}
+	return size
 }
 
 // selects returns which services are chosen.
@@ -62,6 +87,7 @@ type newest struct {
 	q       *Query
 	ring    []Line // a ring when q.N > 0 are there
 	oldest  int
+	size    int   // of ring, see sizeOf
 	skipped int64 // Dropped of lines that were not wanted
 }
 
@@ -81,15 +107,18 @@ func (n *newest) add(l *Line) {
 	}
 	l.Dropped += n.skipped
 	n.skipped = 0
-	if n.q.N < 0 {
+	if n.q.N < 0 || n.q.N == 0 && n.size > MaxQuery {
 		return
 	}
+	n.size += len(l.Text)
 	if n.q.N == 0 || len(n.ring) < n.q.N {
 		l.Text = bytes.Clone(l.Text)
 		n.ring = append(n.ring, *l)
+		n.size += int(unsafe.Sizeof(*l))
 		return
 	}
 	slot := &n.ring[n.oldest]
+	n.size -= len(slot.Text)
 	l.Text = append(slot.Text[:0], l.Text...)
 	*slot = *l
 	n.oldest = (n.oldest + 1) % len(n.ring)
