@@ -168,6 +168,8 @@ func TestAnswersHaveTheFieldsOfZinit03(t *testing.T) {
 		{"system.reload", nil, nil, shape{"added": "list", "removed": "list", "changed": "list", "config_errors": "list"}},
 		{"service.reload", nil, nil, shape{"added": "list", "removed": "list", "changed": "list", "config_errors": "list"}},
 		{"service.stop_all", nil, nil, shape{"stopped": "list", "count": "int"}},
+		{"system.prepare_restart", nil, nil, shape{"state_path": "str", "ready": "bool"}},
+		{"service.delete_all", nil, nil, shape{"deleted": "list", "count": "int"}},
 		{"system.shutdown", nil, nil, shapeOK},
 	} {
 		var answer any

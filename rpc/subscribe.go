@@ -19,11 +19,25 @@ func (c *Call) Subscribe(f func(ctx context.Context, id uint64)) (any, error) {
 	c.conn.lastSub++
 	id := c.conn.lastSub
 	c.conn.subs[id] = cancel
-	c.conn.pending = append(c.conn.pending, func() {
+	c.after(func() {
 		defer c.conn.unsubscribe(id)
-		c.conn.s.run(c.Method.Name, func() (any, error) { f(ctx, id); return nil, nil })
+		f(ctx, id)
 	})
 	return map[string]uint64{"subscription": id}, nil
+}
+
+// After runs f once the answer to the call has been handed to the kernel; not at
+// all when the peer is gone by then, or the call fails.
+func (c *Call) After(f func()) {
+	c.conn.mu.Lock()
+	defer c.conn.mu.Unlock()
+	c.after(f)
+}
+
+func (c *Call) after(f func()) {
+	c.conn.pending = append(c.conn.pending, func() {
+		c.conn.s.run(c.Method.Name, func() (any, error) { f(); return nil, nil })
+	})
 }
 
 // unsubscribe ends a subscription; it reports whether there was one.
@@ -38,7 +52,7 @@ func (c *conn) unsubscribe(id uint64) bool {
 	return ok
 }
 
-// takePending returns the subscriptions that have been asked for, once each.
+// takePending returns what is to run after the answers, once each.
 func (c *conn) takePending() []func() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -47,7 +61,7 @@ func (c *conn) takePending() []func() {
 	return list
 }
 
-// start runs subscriptions that have been answered.
+// start runs what waited for an answer.
 func (c *conn) start(list []func()) {
 	for _, f := range list {
 		c.s.wait.Go(f)

@@ -58,6 +58,7 @@ func (m methods) system() []rpc.Method {
 		m.end("system.halt", "halt", "Stops everything in order and halts the machine."),
 		{Name: "system.upgrade", Doc: "Replaces the server by the binary in a file; services feel nothing.", Access: rpc.Write, Handler: m.upgrade,
 			Params: []rpc.Param{{Name: "path", Type: "string", Required: true, Doc: "absolute path of the new binary"}}},
+		{Name: "system.prepare_restart", Doc: "Replaces the server by itself, once it has answered; services feel nothing.", Access: rpc.Write, Handler: m.replace},
 		m.reload("system.reload"),
 		{Name: "service.reload", Doc: "Has a service read its configuration again; without a name the same as system.reload.", Access: rpc.Write, Handler: m.reloadService,
 			Params: []rpc.Param{optional(nameParam), dryParam}},
@@ -135,6 +136,17 @@ func (m methods) upgrade(c *rpc.Call) (any, error) {
 		return nil, codeOf(err)
 	}
 	return ok, nil
+}
+
+// replace answers as zinit 0.3, which ended itself after having written a file.
+func (m methods) replace(c *rpc.Call) (any, error) {
+	by := operator(c)
+	c.After(func() {
+		if err := m.s.Upgrade("/proc/self/exe", by); err != nil {
+			m.pump.Write([]byte("warning: the server is not replaced: " + err.Error() + "\n"))
+		}
+	})
+	return map[string]any{"ready": true, "state_path": "held by the keeper"}, nil
 }
 
 func (m methods) past(c *rpc.Call) (any, error) {

@@ -47,35 +47,42 @@ func (m methods) bulk() []rpc.Method {
 					return m.s.Stop(names, by, supervisor.StopOptions{})
 				}, m.s.AwaitStop)
 			}},
+		{Name: "service.delete_all", Doc: "Stops every service of class user and forgets it, with the file that it came from.", Access: rpc.Write, Handler: m.deleteAll},
 	}
 }
 
-// bulkAnswer says which services were asked to start or stop.
+func (m methods) deleteAll(c *rpc.Call) (any, error) {
+	names := m.users(func(supervisor.Info) bool { return true })
+	if len(names) > 0 {
+		if _, err := m.s.Remove(names, operator(c), supervisor.RemoveOptions{}); err != nil {
+			return nil, codeOf(err)
+		}
+	}
+	return bulkAnswer{Deleted: &names, Count: len(names)}, nil
+}
+
+// bulkAnswer says which services were asked to start or stop, or are forgotten.
 type bulkAnswer struct {
 	Started  *[]string            `json:"started,omitempty"`
 	Stopped  *[]string            `json:"stopped,omitempty"`
+	Deleted  *[]string            `json:"deleted,omitempty"`
 	Count    int                  `json:"count"`
 	Outcomes []supervisor.Outcome `json:"outcomes,omitempty"` // with wait
 	Also     []string             `json:"also,omitempty"`     // what went with those
 }
 
-// all starts or stops what is not that way already. Services whose file does
-// not load are none.
+// all starts or stops what is not that way already.
 func (m methods) all(c *rpc.Call, down bool, do func([]string, supervisor.Cause) ([]string, error),
 	wait func(context.Context, []string) ([]supervisor.Outcome, error)) (any, error) {
 	var r request
 	if err := c.Bind(&r); err != nil {
 		return nil, err
 	}
-	names, pick := []string{}, isDown
+	pick := isDown
 	if down {
 		pick = isUp
 	}
-	for _, i := range m.s.List() {
-		if i.Class != "system" && pick(i) && !(i.State.Reason != nil && i.State.Reason.Type == "invalid_file") {
-			names = append(names, i.Name)
-		}
-	}
+	names := m.users(pick)
 	a := bulkAnswer{Count: len(names)}
 	if down {
 		a.Stopped = &names
@@ -101,6 +108,18 @@ func (m methods) all(c *rpc.Call, down bool, do func([]string, supervisor.Cause)
 		}
 		return a, nil
 	}), nil
+}
+
+// users names those of class user that pick picks. What stands in the list because
+// its file does not load is none.
+func (m methods) users(pick func(supervisor.Info) bool) []string {
+	names := []string{}
+	for _, i := range m.s.List() {
+		if i.Class != "system" && pick(i) && !(i.State.Reason != nil && i.State.Reason.Type == "invalid_file") {
+			names = append(names, i.Name)
+		}
+	}
+	return names
 }
 
 // isDown says whether a start would do something. A oneshot that is done is not
