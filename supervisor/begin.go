@@ -78,7 +78,7 @@ func (s *Supervisor) boot() error {
 		}
 		level := LevelError
 		if p.Warning {
-			level = LevelWarn
+			level, p.Warning = LevelWarn, false // which says so once
 		}
 		s.say(level, "%s", strings.TrimSpace(p.Error()))
 	}
