@@ -69,6 +69,7 @@ func (s *Supervisor) openGroups() {
 	if err := tree.Enter(s.keeperPID, os.Getpid()); err != nil {
 		s.say(LevelWarn, "cannot leave the cgroup that services are made in: %v", err)
 	}
+	tree.Sweep(func(pid int) bool { return unix.Kill(pid, 0) != unix.ESRCH })
 	missing := tree.Enable()
 	watch, err := tree.Watch(func(name string) { s.later(func() { s.groupChanged(name) }) })
 	if err != nil {

@@ -305,3 +305,19 @@ func TestKeeperAndServerGoToTheLeaf(t *testing.T) {
 		t.Error("nobody is moved")
 	}
 }
+
+// What a killed zinit has left is removed by the next one; what somebody is in, or
+// whose keeper lives, is not, and nor is anything that is no tree.
+func TestTreesOfDeadKeepersAreSwept(t *testing.T) {
+	root := t.TempDir()
+	tree := &Tree{own: root, dir: root + "/zinit.7"}
+	for name, populated := range map[string]string{"zinit.7": "0", "zinit.8": "0", "zinit.9": "1", "zinit.10": "0", "zinit.x": "0", "web": "0"} {
+		files(t, filepath.Join(root, name), map[string]string{"cgroup.events": "populated " + populated + "\nfrozen 0\n"})
+	}
+	var asked []int
+	tree.Sweep(func(pid int) bool { asked = append(asked, pid); return pid == 8 })
+	slices.Sort(asked)
+	if !slices.Equal(asked, []int{8, 9, 10}) {
+		t.Errorf("asked for %v", asked)
+	}
+}

@@ -159,6 +159,24 @@ func (t *Tree) Leave(pids ...int) error {
 	return errors.Join(append(errs, t.RemoveAll())...)
 }
 
+// Sweep removes the trees that keepers beside ours have left when they were killed:
+// nobody is in them, and their keeper is not to be seen. It returns how many.
+func (t *Tree) Sweep(lives func(pid int) bool) (n int) {
+	list, _ := os.ReadDir(t.own)
+	for _, e := range list {
+		number, ok := strings.CutPrefix(e.Name(), "zinit.")
+		pid, err := strconv.Atoi(number)
+		dir := filepath.Join(t.own, e.Name())
+		if !ok || err != nil || dir == t.dir || lives(pid) || keyed(filepath.Join(dir, "cgroup.events"), "populated") != 0 {
+			continue
+		}
+		if remove(dir) == nil {
+			n++
+		}
+	}
+	return n
+}
+
 // remove goes depth first: a directory of cgroups is removed with its files,
 // but not with other directories.
 func remove(dir string) error {
