@@ -6,7 +6,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -90,7 +92,7 @@ func TestTreeIsFoundWhereOurCgroupIsToBeSeen(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.err) {
 				t.Errorf("%s: %+v, %v; want %q", name, tree, err, c.err)
 			}
-		case err != nil || tree.dir != c.dir || tree.at != c.at || tree.own != filepath.Dir(c.dir):
+		case err != nil || tree.dir != c.dir || tree.at != c.at || tree.own != filepath.Dir(c.dir) || tree.inside != (name == "a successor"):
 			t.Errorf("%s: %+v, %v; want %s as %s", name, tree, err, c.dir, c.at)
 		}
 	}
@@ -306,18 +308,75 @@ func TestKeeperAndServerGoToTheLeaf(t *testing.T) {
 	}
 }
 
+// A write to cgroup.procs waits 10 ms for the kernel even where nobody moves; it
+// was half of a takeover.
+func TestASuccessorIsNotMovedAgain(t *testing.T) {
+	tree := fake(t)
+	tree.inside = true
+	if err := tree.Enter(4711); err != nil || text(t, tree.dir, self, "cgroup.procs") != "" {
+		t.Errorf("moved, %v", err)
+	}
+}
+
+// Whoever is started into a cgroup that was killed once is killed by newer kernels.
+func TestAServiceThatWasKilledGetsANewCgroup(t *testing.T) {
+	tree := realTree(t)
+	for range 2 {
+		dir, err := tree.Make("web", Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := shell(t, dir, "exit 3")
+		if _ = cmd.Wait(); cmd.ProcessState.ExitCode() != 3 {
+			t.Errorf("it ended with %v", cmd.ProcessState)
+		}
+		if err := tree.Kill("web"); err != nil {
+			t.Fatal(err)
+		}
+		waitUntil(t, "nobody to be left", func() bool { p, err := tree.Populated("web"); return err == nil && !p })
+	}
+}
+
+// Waiting in a system call the watcher kept the one processor of a server from
+// everybody else until the runtime noticed, 2 ms for each change of a cgroup.
+func TestTheWatcherWaitsInNoSystemCall(t *testing.T) {
+	w, err := realTree(t).Watch(func(string) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	stacks := make([]byte, 1<<20)
+	waitUntil(t, "the watcher to wait as for a socket", func() bool {
+		for g := range strings.SplitSeq(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
+			if strings.Contains(g, "(*Watcher).run") && strings.Contains(g, "[IO wait") {
+				return true
+			}
+		}
+		return false
+	})
+}
+
 // What a killed zinit has left is removed by the next one; what somebody is in, or
 // whose keeper lives, is not, and nor is anything that is no tree.
 func TestTreesOfDeadKeepersAreSwept(t *testing.T) {
-	root := t.TempDir()
-	tree := &Tree{own: root, dir: root + "/zinit.7"}
-	for name, populated := range map[string]string{"zinit.7": "0", "zinit.8": "0", "zinit.9": "1", "zinit.10": "0", "zinit.x": "0", "web": "0"} {
-		files(t, filepath.Join(root, name), map[string]string{"cgroup.events": "populated " + populated + "\nfrozen 0\n"})
+	tree := realTree(t)
+	dead := 1<<22 + 8*os.Getpid() // no process has such a number
+	at := func(n int) string { return filepath.Join(tree.own, "zinit."+strconv.Itoa(dead+n)) }
+	other := filepath.Join(tree.own, "zinit.x"+strconv.Itoa(os.Getpid()))
+	empty, used, lives := at(1), at(2), at(3)
+	for _, dir := range []string{empty, used, lives, other} {
+		if err := os.MkdirAll(filepath.Join(dir, "web"+suffix), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { waitUntil(t, "a cgroup to be removed", func() bool { return remove(dir) == nil }) })
 	}
-	var asked []int
-	tree.Sweep(func(pid int) bool { asked = append(asked, pid); return pid == 8 })
-	slices.Sort(asked)
-	if !slices.Equal(asked, []int{8, 9, 10}) {
-		t.Errorf("asked for %v", asked)
+	cmd := shell(t, filepath.Join(used, "web"+suffix), "exec sleep 1000")
+	defer func() { _ = cmd.Wait() }()
+	defer func() { _ = cmd.Process.Kill() }()
+	n := tree.Sweep(func(pid int) bool { return pid != dead+1 && pid != dead+2 })
+	there := func(dir string) bool { return unix.Access(dir, unix.F_OK) == nil }
+	if n != 1 || there(empty) || !there(used) || !there(lives) || !there(other) || !there(tree.dir) {
+		t.Errorf("%d removed; there are: the empty one %v, used %v, living %v, another %v, ours %v",
+			n, there(empty), there(used), there(lives), there(other), there(tree.dir))
 	}
 }

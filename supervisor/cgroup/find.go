@@ -17,6 +17,8 @@ type Tree struct {
 	own string // directory of zinit's own cgroup
 	dir string // zinit.PID in it
 	at  string // the same as /proc/PID/cgroup says it
+
+	inside bool // we are in self of it
 }
 
 const (
@@ -49,7 +51,7 @@ func find(mounts, cgroups string, keeper int, right func(dir string) bool) (*Tre
 	if err != nil {
 		return nil, err
 	}
-	at = strings.TrimSuffix(at, "/"+name+"/"+self) // a successor's
+	at, inside := strings.CutSuffix(at, "/"+name+"/"+self) // a successor's
 	if at == "" {
 		at = "/"
 	}
@@ -59,7 +61,7 @@ func find(mounts, cgroups string, keeper int, right func(dir string) bool) (*Tre
 		if !ok || !right(own) {
 			continue
 		}
-		t := &Tree{own: own, dir: filepath.Join(own, name), at: path.Join(at, name)}
+		t := &Tree{own: own, dir: filepath.Join(own, name), at: path.Join(at, name), inside: inside}
 		if err = t.make(); err == nil {
 			return t, nil
 		}
