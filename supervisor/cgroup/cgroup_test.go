@@ -74,6 +74,8 @@ func TestTreeIsFoundWhereOurCgroupIsToBeSeen(t *testing.T) {
 		"a second mount":      {v2("/no", root+"/f") + v2("/", root+"/g"), "0::/\n", root + "/g/zinit.7", "/zinit.7", ""},
 		"an odd place":        {v2("/", strings.ReplaceAll(odd, " ", `\040`)), "0::/\n", odd + "/zinit.7", "/zinit.7", ""},
 		"a successor":         {v2("/", root+"/h"), "0::/box/zinit.7/self\n", root + "/h/box/zinit.7", "/box/zinit.7", ""},
+		"a second one's":      {v2("/", root+"/m"), "0::/box/zinit.7-2/self\n", root + "/m/box/zinit.7-2", "/box/zinit.7-2", ""},
+		"in another's self":   {v2("/", root+"/n"), "0::/zinit.77/self\n", root + "/n/zinit.77/self/zinit.7", "/zinit.77/self/zinit.7", ""},
 		"a zinit in a zinit":  {v2("/", root+"/i"), "0::/zinit.1/vm.svc\n", root + "/i/zinit.1/vm.svc/zinit.7", "/zinit.1/vm.svc/zinit.7", ""},
 		"out of sight":        {v2("/", root+"/j"), "0::/../x\n", "", "", "out of sight"},
 		"out of sight, mount": {v2("/../..", root+"/k"), "0::/\n", "", "", "can be seen"},
@@ -92,7 +94,7 @@ func TestTreeIsFoundWhereOurCgroupIsToBeSeen(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.err) {
 				t.Errorf("%s: %+v, %v; want %q", name, tree, err, c.err)
 			}
-		case err != nil || tree.dir != c.dir || tree.at != c.at || tree.own != filepath.Dir(c.dir) || tree.inside != (name == "a successor"):
+		case err != nil || tree.dir != c.dir || tree.at != c.at || tree.own != filepath.Dir(c.dir) || tree.inside != (name == "a successor" || name == "a second one's"):
 			t.Errorf("%s: %+v, %v; want %s as %s", name, tree, err, c.dir, c.at)
 		}
 	}
@@ -286,6 +288,29 @@ func killOld(t *testing.T, tree *Tree) {
 	t.Helper()
 	if err := killFrozen(tree.Path("web")); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Two containers in one cgroup have a PID 1 each: a stop in one of them ended the
+// service of that name in the other.
+func TestKeepersOfOneNumberHaveTreesOfTheirOwn(t *testing.T) {
+	tree := realTree(t)
+	cmd := exec.Command("sleep", "1000")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Wait() }()
+	defer func() { _ = cmd.Process.Kill() }()
+	if err := tree.Enter(cmd.Process.Pid); err != nil {
+		t.Fatal(err)
+	}
+	second, err := Find(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = second.RemoveAll() }()
+	if second.dir != tree.dir+"-2" || second.at != tree.at+"-2" {
+		t.Errorf("it is %+v beside %+v", second, tree)
 	}
 }
 

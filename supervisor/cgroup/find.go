@@ -51,9 +51,11 @@ func find(mounts, cgroups string, keeper int, right func(dir string) bool) (*Tre
 	if err != nil {
 		return nil, err
 	}
-	at, inside := strings.CutSuffix(at, "/"+name+"/"+self) // a successor's
-	if at == "" {
-		at = "/"
+	up, inside := strings.CutSuffix(at, "/"+self)
+	if base := path.Base(up); inside && (base == name || strings.HasPrefix(base, name+"-")) { // a successor's
+		at, name = path.Dir(up), base
+	} else {
+		inside = false
 	}
 	err = errors.New("no file system of cgroups v2 is mounted where our cgroup can be seen")
 	for _, m := range parseMounts(mounts) {
@@ -62,11 +64,22 @@ func find(mounts, cgroups string, keeper int, right func(dir string) bool) (*Tre
 			continue
 		}
 		t := &Tree{own: own, dir: filepath.Join(own, name), at: path.Join(at, name), inside: inside}
+		for n := 2; !inside && t.taken(); n++ {
+			suffix := "-" + strconv.Itoa(n)
+			t.dir, t.at = filepath.Join(own, name)+suffix, path.Join(at, name)+suffix
+		}
 		if err = t.make(); err == nil {
 			return t, nil
 		}
 	}
 	return nil, fmt.Errorf("cannot have cgroups: %w", err)
+}
+
+// taken reports whether another keeper is in the tree: two have the same number in
+// two namespaces of processes, and may have been started in one cgroup.
+func (t *Tree) taken() bool {
+	text, _ := read(filepath.Join(t.dir, self, "cgroup.events"))
+	return value(text, "populated") == 1
 }
 
 func (t *Tree) make() error {

@@ -174,6 +174,7 @@ func (t *Tree) Sweep(lives func(pid int) bool) (n int) {
 	list, _ := os.ReadDir(t.own)
 	for _, e := range list {
 		number, ok := strings.CutPrefix(e.Name(), "zinit.")
+		number, _, _ = strings.Cut(number, "-")
 		pid, err := strconv.Atoi(number)
 		dir := filepath.Join(t.own, e.Name())
 		if !ok || err != nil || dir == t.dir || lives(pid) {
