@@ -45,7 +45,7 @@ type grouped struct {
 // groups.
 func (s *Supervisor) openGroups() {
 	if !s.opt.Cgroups {
-		s.groups.why = errors.New("zinit makes no cgroups here; start it with ZINIT_CGROUPS=1")
+		s.groups.why = errors.New("zinit makes no cgroups here: ZINIT_CGROUPS is 0")
 		return
 	}
 	tree, err := cgroup.Find(s.keeperPID)
