@@ -12,7 +12,6 @@ import (
 // serveGroups is serve where each service gets a cgroup; elsewhere the test is
 // skipped. The VM ring has them everywhere.
 func (b *bed) serveGroups(t *testing.T) {
-	b.env = append(b.env, "ZINIT_CGROUPS=1")
 	t.Helper()
 	b.service("probe", "[service]\nexec = \"sleep 1000\"\n")
 	b.serve()

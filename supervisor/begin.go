@@ -132,7 +132,6 @@ func (s *Supervisor) takeOver(w *keeper.Welcome, fd int) error {
 	s.journal, s.seq, s.specsHeld, s.booted, s.tokens = j, m.seq, m.specs, m.booted, m.tokens
 	s.install(c)
 	s.restore(m)
-	s.watchGroups()
 	s.mu.Unlock()
 	s.attachAll(w)
 	s.mu.Lock()

@@ -3,7 +3,6 @@ package supervisor
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -16,30 +15,18 @@ import (
 	"zinit/supervisor/state"
 )
 
-// Cgroups is what a supervisor asks of the room that gives each service a
-// cgroup. *cgroup.Tree is the real one. Nothing of it hangs.
-type Cgroups interface {
-	Path(service string) string
-	Make(service string, l cgroup.Limits) (dir string, err error)
-	Remove(service string) error
-	Populated(service string) (bool, error)
-	Pids(service string) ([]int, error)
-	Kill(service string) error
-	Facts(service string) (cgroup.Facts, error)
-	OwnerOf(pid int) string
-}
-
 // A service that has a cgroup is gone when its process group is gone, which the
 // keeper tells, and nobody living is in the cgroup. Which comes last does not
 // matter: at the former the cgroup is looked at, and what is found there is
-// remembered as rt.MainGone; at every note of the kernel that a cgroup has become
-// empty, and in a successor, a service with MainGone is looked at again. The watch
-// is older than the first process, so no note is missed between the two.
+// remembered as rt.MainGone and watched; at every note of the kernel that it has
+// become empty, and in a successor, a service with MainGone is looked at again. The
+// watch is older than the last look, so no note is missed between the two. Runs that
+// leave nobody behind, nearly all, are never watched.
 
 // groups is what a supervisor has of cgroups.
 type groups struct {
-	tree    Cgroups // nil: there is none
-	why     error   // why there is none
+	tree    *cgroup.Tree // nil: there is none
+	why     error        // why there is none
 	watch   *cgroup.Watcher
 	missing map[string]error // controllers that services do not have
 }
@@ -58,7 +45,7 @@ type grouped struct {
 // groups.
 func (s *Supervisor) openGroups() {
 	if !s.opt.Cgroups {
-		s.groups.why = errors.New("zinit makes no cgroups here; start it with ZINIT_CGROUPS=1")
+		s.groups.why = errors.New("zinit makes no cgroups here: ZINIT_CGROUPS is 0")
 		return
 	}
 	tree, err := cgroup.Find(s.keeperPID)
@@ -69,6 +56,7 @@ func (s *Supervisor) openGroups() {
 	if err := tree.Enter(s.keeperPID, os.Getpid()); err != nil {
 		s.say(LevelWarn, "cannot leave the cgroup that services are made in: %v", err)
 	}
+	tree.Sweep(func(pid int) bool { return unix.Kill(pid, 0) != unix.ESRCH })
 	missing := tree.Enable()
 	watch, err := tree.Watch(func(name string) { s.later(func() { s.groupChanged(name) }) })
 	if err != nil {
@@ -81,11 +69,10 @@ func (s *Supervisor) openGroups() {
 // closeGroups removes what is empty and leaves the tree, at the end of a zinit
 // after which the machine goes on.
 func (s *Supervisor) closeGroups() {
-	tree, ok := s.groups.tree.(*cgroup.Tree)
-	if !ok || s.opt.Mode == Machine {
+	if s.groups.tree == nil || s.opt.Mode == Machine {
 		return
 	}
-	if err := tree.Leave(s.keeperPID, os.Getpid()); err != nil {
+	if err := s.groups.tree.Leave(s.keeperPID, os.Getpid()); err != nil {
 		s.say(LevelDebug, "cannot remove the cgroups: %v", err)
 	}
 }
@@ -103,20 +90,13 @@ func (s *Supervisor) groupOf(sv *service) string {
 	}
 	// In newer kernels whoever is started into a cgroup that cgroup.kill was ever
 	// written to is killed too (measured with 6.18; cgroup_css_set_fork compares the count of
-	// kills with that of the parent's cgroup). So each run has a new one. Whoever
-	// still lives in it keeps it: it is the same run then.
-	_ = s.groups.tree.Remove(sv.name)
+	// kills with that of the parent's cgroup). So each run has a new one, which
+	// also counts for this run alone. Whoever still lives in the old one keeps it:
+	// it is the same run then.
 	dir, err := s.groups.tree.Make(sv.name, limitsOf(want))
 	g.dir, g.run, g.killed = dir, sv.rt.Run, false
-	if dir != "" && s.groups.watch != nil {
-		if werr := s.groups.watch.Add(sv.name); werr != nil { // nobody would tell that it is empty
-			g.dir, err = "", werr
-		}
-	}
-	if err != nil {
-		s.warnLimits(sv, err)
-	}
-	return g.dir
+	s.warnLimits(sv, err)
+	return dir
 }
 
 // warnLimits says once for each definition that its limits do not hold.
@@ -140,18 +120,6 @@ func limitsOf(r spec.Resources) cgroup.Limits {
 		CPUMax: r.CPUMax, CPUWeight: r.CPUWeight, IOWeight: r.IOWeight}
 }
 
-// watchGroups watches the cgroups that the last server had made.
-func (s *Supervisor) watchGroups() {
-	if s.groups.watch == nil {
-		return
-	}
-	for _, name := range s.names {
-		if err := s.groups.watch.Add(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			s.say(LevelWarn, "%v", err)
-		}
-	}
-}
-
 // populated reports whether somebody living is in sv's cgroup.
 func (s *Supervisor) populated(sv *service) bool {
 	if s.groups.tree == nil || sv.cur.Target {
@@ -161,10 +129,24 @@ func (s *Supervisor) populated(sv *service) bool {
 	return err == nil && yes
 }
 
+// remains reports whether somebody living is in sv's cgroup, and if so has
+// groupChanged called when that has changed. The lock is held.
+func (s *Supervisor) remains(sv *service) bool {
+	if !s.populated(sv) {
+		return false
+	}
+	if err := s.groups.watch.Add(sv.name); err != nil {
+		s.say(LevelDebug, "%v; looking again in 1 s", err)
+		s.soon(time.Second, func() { s.groupChanged(sv.name) })
+		return true
+	}
+	return s.populated(sv)
+}
+
 // peopled reports whether somebody of sv outlives its process group. It is told
 // again when that has changed.
 func (t *turn) peopled(sv *service) bool {
-	if !t.s.populated(sv) {
+	if !t.s.remains(sv) {
 		return false
 	}
 	next := sv.rt
@@ -182,7 +164,7 @@ func (t *turn) peopled(sv *service) bool {
 func (s *Supervisor) groupChanged(name string) {
 	s.mu.Lock()
 	sv := s.services[name]
-	waits := sv != nil && sv.rt.MainGone && sv.rt.Hook == state.NoHook && !s.populated(sv)
+	waits := sv != nil && sv.rt.MainGone && sv.rt.Hook == state.NoHook && !s.remains(sv)
 	s.mu.Unlock()
 	if !waits {
 		return
@@ -270,8 +252,7 @@ func (t *turn) judgeOOM(sv *service, e *state.Exit) {
 	if t.s.groups.tree == nil || e.Signal == 0 && e.Code == 0 {
 		return
 	}
-	f, err := t.s.groups.tree.Facts(sv.name)
-	e.OOM = err == nil && f.OOMKills > 0
+	e.OOM = t.s.groups.tree.OOMKills(sv.name) > 0
 }
 
 // contained says what holds the processes of a service together, or
@@ -292,9 +273,7 @@ func (s *Supervisor) removeGroup(name string) {
 	if s.groups.tree == nil {
 		return
 	}
-	if s.groups.watch != nil {
-		s.groups.watch.Remove(name)
-	}
+	s.groups.watch.Remove(name)
 	if err := s.groups.tree.Remove(name); err != nil {
 		s.say(LevelDebug, "cannot remove the cgroup of %q: %v", name, err)
 	}

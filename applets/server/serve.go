@@ -99,13 +99,6 @@ func giveBack(s *supervisor.Supervisor, pause time.Duration) {
 	})
 }
 
-// cgroups reports whether each service gets one. A user's supervisor makes them
-// on request: a new one each run costs more than the start itself.
-func (f *flags) cgroups() bool {
-	asked := os.Getenv("ZINIT_CGROUPS")
-	return asked == "1" || asked != "0" && f.mode != supervisor.User
-}
-
 func (f *flags) options(p paths) supervisor.Options {
 	socket := ""
 	if f.mode == supervisor.User {
@@ -115,7 +108,7 @@ func (f *flags) options(p paths) supervisor.Options {
 	if f.mode == supervisor.User {
 		notify = p.sockets[0] + ".notify"
 	}
-	return supervisor.Options{Mode: f.mode, Cgroups: f.cgroups(), Socket: socket, NotifyDir: notify, Version: applets.Version, Roots: p.roots, Trust: f.trust, Target: f.target,
+	return supervisor.Options{Mode: f.mode, Cgroups: os.Getenv("ZINIT_CGROUPS") != "0", Socket: socket, NotifyDir: notify, Version: applets.Version, Roots: p.roots, Trust: f.trust, Target: f.target,
 		ShutdownTimeout: f.shutdownTimeout, Main: f.main, Rescue: f.rescue, ExitWhenIdle: f.exitWhenIdle, LogLevel: f.level, Environ: supervisor.BaseEnviron(f.mode, os.Environ())}
 }
 

@@ -6,7 +6,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +74,8 @@ func TestTreeIsFoundWhereOurCgroupIsToBeSeen(t *testing.T) {
 		"a second mount":      {v2("/no", root+"/f") + v2("/", root+"/g"), "0::/\n", root + "/g/zinit.7", "/zinit.7", ""},
 		"an odd place":        {v2("/", strings.ReplaceAll(odd, " ", `\040`)), "0::/\n", odd + "/zinit.7", "/zinit.7", ""},
 		"a successor":         {v2("/", root+"/h"), "0::/box/zinit.7/self\n", root + "/h/box/zinit.7", "/box/zinit.7", ""},
+		"a second one's":      {v2("/", root+"/m"), "0::/box/zinit.7-2/self\n", root + "/m/box/zinit.7-2", "/box/zinit.7-2", ""},
+		"in another's self":   {v2("/", root+"/n"), "0::/zinit.77/self\n", root + "/n/zinit.77/self/zinit.7", "/zinit.77/self/zinit.7", ""},
 		"a zinit in a zinit":  {v2("/", root+"/i"), "0::/zinit.1/vm.svc\n", root + "/i/zinit.1/vm.svc/zinit.7", "/zinit.1/vm.svc/zinit.7", ""},
 		"out of sight":        {v2("/", root+"/j"), "0::/../x\n", "", "", "out of sight"},
 		"out of sight, mount": {v2("/../..", root+"/k"), "0::/\n", "", "", "can be seen"},
@@ -90,7 +94,7 @@ func TestTreeIsFoundWhereOurCgroupIsToBeSeen(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.err) {
 				t.Errorf("%s: %+v, %v; want %q", name, tree, err, c.err)
 			}
-		case err != nil || tree.dir != c.dir || tree.at != c.at || tree.own != filepath.Dir(c.dir):
+		case err != nil || tree.dir != c.dir || tree.at != c.at || tree.own != filepath.Dir(c.dir) || tree.inside != (name == "a successor" || name == "a second one's"):
 			t.Errorf("%s: %+v, %v; want %s as %s", name, tree, err, c.dir, c.at)
 		}
 	}
@@ -287,6 +291,29 @@ func killOld(t *testing.T, tree *Tree) {
 	}
 }
 
+// Two containers in one cgroup have a PID 1 each: a stop in one of them ended the
+// service of that name in the other.
+func TestKeepersOfOneNumberHaveTreesOfTheirOwn(t *testing.T) {
+	tree := realTree(t)
+	cmd := exec.Command("sleep", "1000")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Wait() }()
+	defer func() { _ = cmd.Process.Kill() }()
+	if err := tree.Enter(cmd.Process.Pid); err != nil {
+		t.Fatal(err)
+	}
+	second, err := Find(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = second.RemoveAll() }()
+	if second.dir != tree.dir+"-2" || second.at != tree.at+"-2" {
+		t.Errorf("it is %+v beside %+v", second, tree)
+	}
+}
+
 func TestKeeperAndServerGoToTheLeaf(t *testing.T) {
 	tree := realTree(t)
 	cmd := exec.Command("sleep", "1000")
@@ -303,5 +330,78 @@ func TestKeeperAndServerGoToTheLeaf(t *testing.T) {
 	}
 	if err := tree.Enter(1 << 30); err == nil {
 		t.Error("nobody is moved")
+	}
+}
+
+// A write to cgroup.procs waits 10 ms for the kernel even where nobody moves; it
+// was half of a takeover.
+func TestASuccessorIsNotMovedAgain(t *testing.T) {
+	tree := fake(t)
+	tree.inside = true
+	if err := tree.Enter(4711); err != nil || text(t, tree.dir, self, "cgroup.procs") != "" {
+		t.Errorf("moved, %v", err)
+	}
+}
+
+// Whoever is started into a cgroup that was killed once is killed by newer kernels.
+func TestAServiceThatWasKilledGetsANewCgroup(t *testing.T) {
+	tree := realTree(t)
+	for range 2 {
+		dir, err := tree.Make("web", Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := shell(t, dir, "exit 3")
+		if _ = cmd.Wait(); cmd.ProcessState.ExitCode() != 3 {
+			t.Errorf("it ended with %v", cmd.ProcessState)
+		}
+		if err := tree.Kill("web"); err != nil {
+			t.Fatal(err)
+		}
+		waitUntil(t, "nobody to be left", func() bool { p, err := tree.Populated("web"); return err == nil && !p })
+	}
+}
+
+// Waiting in a system call the watcher kept the one processor of a server from
+// everybody else until the runtime noticed, 2 ms for each change of a cgroup.
+func TestTheWatcherWaitsInNoSystemCall(t *testing.T) {
+	w, err := realTree(t).Watch(func(string) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	stacks := make([]byte, 1<<20)
+	waitUntil(t, "the watcher to wait as for a socket", func() bool {
+		for g := range strings.SplitSeq(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
+			if strings.Contains(g, "(*Watcher).run") && strings.Contains(g, "[IO wait") {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// What a killed zinit has left is removed by the next one; what somebody is in, or
+// whose keeper lives, is not, and nor is anything that is no tree.
+func TestTreesOfDeadKeepersAreSwept(t *testing.T) {
+	tree := realTree(t)
+	dead := 1<<22 + 8*os.Getpid() // no process has such a number
+	at := func(n int) string { return filepath.Join(tree.own, "zinit."+strconv.Itoa(dead+n)) }
+	other := filepath.Join(tree.own, "zinit.x"+strconv.Itoa(os.Getpid()))
+	empty, used, lives := at(1), at(2), at(3)
+	for _, dir := range []string{empty, used, lives, other} {
+		if err := os.MkdirAll(filepath.Join(dir, "web"+suffix), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { waitUntil(t, "a cgroup to be removed", func() bool { return remove(dir) == nil }) })
+	}
+	cmd := shell(t, filepath.Join(used, "web"+suffix), "exec sleep 1000")
+	defer func() { _ = cmd.Wait() }()
+	defer func() { _ = cmd.Process.Kill() }()
+	n := tree.Sweep(func(pid int) bool { return pid != dead+1 && pid != dead+2 })
+	there := func(dir string) bool { return unix.Access(dir, unix.F_OK) == nil }
+	if n != 1 || there(empty) || !there(used) || !there(lives) || !there(other) || !there(tree.dir) {
+		t.Errorf("%d removed; there are: the empty one %v, used %v, living %v, another %v, ours %v",
+			n, there(empty), there(used), there(lives), there(other), there(tree.dir))
 	}
 }

@@ -2,7 +2,8 @@
 // zinit may make some.
 //
 // Words. Own is the cgroup that zinit was started in. The tree is the directory
-// zinit.PID below it, PID being the keeper's. In it are self, a leaf for keeper
+// zinit.PID below it, PID being the keeper's, or zinit.PID-2 and on where another
+// namespace's keeper of that number is in it. In it are self, a leaf for keeper
 // and server, because a cgroup that hands out controllers holds no processes,
 // and NAME.svc for each service; the suffix keeps a service called self apart.
 //

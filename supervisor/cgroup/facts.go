@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Facts is what a cgroup has counted since it was made, over all runs. -1 is
+// Facts is what a cgroup has counted since it was made, for the latest run. -1 is
 // not known: the controller is not ours to have.
 type Facts struct {
 	Populated bool  // a living process is in it
@@ -26,33 +26,32 @@ type Facts struct {
 // Facts reads what is known of a service. The error is fs.ErrNotExist when it
 // has no cgroup.
 func (t *Tree) Facts(service string) (Facts, error) {
-	dir := t.Path(service)
 	populated, err := t.Populated(service)
 	if err != nil {
 		return Facts{}, err
 	}
-	cpu, memory := filepath.Join(dir, "cpu.stat"), filepath.Join(dir, "memory.events")
+	dir := t.Path(service)
+	cpu, _ := read(dir + "/cpu.stat")
 	return Facts{
 		Populated: populated,
-		Memory:    number(filepath.Join(dir, "memory.current")),
-		Pids:      number(filepath.Join(dir, "pids.current")),
-		CPUUS:     keyed(cpu, "usage_usec"), UserUS: keyed(cpu, "user_usec"), SystemUS: keyed(cpu, "system_usec"),
-		OOMKills: keyed(memory, "oom_kill"),
+		Memory:    number(dir + "/memory.current"),
+		Pids:      number(dir + "/pids.current"),
+		CPUUS:     value(cpu, "usage_usec"), UserUS: value(cpu, "user_usec"), SystemUS: value(cpu, "system_usec"),
+		OOMKills: t.OOMKills(service),
 	}, nil
+}
+
+// OOMKills is that of Facts alone.
+func (t *Tree) OOMKills(service string) int64 {
+	text, _ := read(t.Path(service) + "/memory.events")
+	return value(text, "oom_kill")
 }
 
 // Populated reports whether a living process is in a service's cgroup or below
 // it. Zombies do not count.
 func (t *Tree) Populated(service string) (bool, error) {
-	file := filepath.Join(t.Path(service), "cgroup.events")
-	text, err := os.ReadFile(file)
-	if errors.Is(err, unix.ENODEV) { // removed while it was open
-		err = &fs.PathError{Op: "read", Path: file, Err: fs.ErrNotExist}
-	}
-	if err != nil {
-		return false, err
-	}
-	return value(string(text), "populated") == 1, nil
+	text, err := read(t.Path(service) + "/cgroup.events")
+	return value(text, "populated") == 1, err
 }
 
 // Pids lists who is in a service's cgroup and below it, zombies too.
@@ -115,28 +114,36 @@ func killFrozen(dir string) error {
 	return errors.Join(err, write(freeze, "0"))
 }
 
+// read reads a short file of the kernel's, in one call. os.ReadFile would have the
+// runtime wait for it, as for a pipe, which costs more than all the rest.
+func read(file string) (string, error) {
+	fd, err := unix.Open(file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	var text [4096]byte
+	n := 0
+	if err == nil {
+		n, err = unix.Read(fd, text[:])
+		unix.Close(fd)
+	}
+	if err == unix.ENODEV { // removed while it was open
+		err = unix.ENOENT
+	}
+	if err != nil {
+		return "", &fs.PathError{Op: "read", Path: file, Err: err}
+	}
+	return string(text[:n]), nil
+}
+
 // number reads a file that holds one number.
 func number(file string) int64 {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return -1
-	}
-	n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+	text, _ := read(file)
+	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
 	if err != nil {
 		return -1
 	}
 	return n
 }
 
-// keyed reads one number of a file of lines KEY NUMBER.
-func keyed(file, key string) int64 {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return -1
-	}
-	return value(string(text), key)
-}
-
+// value reads one number of lines KEY NUMBER.
 func value(text, key string) int64 {
 	for line := range strings.Lines(text) {
 		k, v, _ := strings.Cut(strings.TrimSpace(line), " ")

@@ -17,6 +17,8 @@ type Tree struct {
 	own string // directory of zinit's own cgroup
 	dir string // zinit.PID in it
 	at  string // the same as /proc/PID/cgroup says it
+
+	inside bool // we are in self of it
 }
 
 const (
@@ -49,9 +51,11 @@ func find(mounts, cgroups string, keeper int, right func(dir string) bool) (*Tre
 	if err != nil {
 		return nil, err
 	}
-	at = strings.TrimSuffix(at, "/"+name+"/"+self) // a successor's
-	if at == "" {
-		at = "/"
+	up, inside := strings.CutSuffix(at, "/"+self)
+	if base := path.Base(up); inside && (base == name || strings.HasPrefix(base, name+"-")) { // a successor's
+		at, name = path.Dir(up), base
+	} else {
+		inside = false
 	}
 	err = errors.New("no file system of cgroups v2 is mounted where our cgroup can be seen")
 	for _, m := range parseMounts(mounts) {
@@ -59,12 +63,23 @@ func find(mounts, cgroups string, keeper int, right func(dir string) bool) (*Tre
 		if !ok || !right(own) {
 			continue
 		}
-		t := &Tree{own: own, dir: filepath.Join(own, name), at: path.Join(at, name)}
+		t := &Tree{own: own, dir: filepath.Join(own, name), at: path.Join(at, name), inside: inside}
+		for n := 2; !inside && t.taken(); n++ {
+			suffix := "-" + strconv.Itoa(n)
+			t.dir, t.at = filepath.Join(own, name)+suffix, path.Join(at, name)+suffix
+		}
 		if err = t.make(); err == nil {
 			return t, nil
 		}
 	}
 	return nil, fmt.Errorf("cannot have cgroups: %w", err)
+}
+
+// taken reports whether another keeper is in the tree: two have the same number in
+// two namespaces of processes, and may have been started in one cgroup.
+func (t *Tree) taken() bool {
+	text, _ := read(filepath.Join(t.dir, self, "cgroup.events"))
+	return value(text, "populated") == 1
 }
 
 func (t *Tree) make() error {

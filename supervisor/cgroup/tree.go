@@ -16,9 +16,13 @@ import (
 func (t *Tree) Path(service string) string { return filepath.Join(t.dir, service+suffix) }
 
 // Enter moves keeper and server, or whoever is given, into the leaf self. It
-// goes before Enable and is harmless again. Whoever was started by the keeper
-// since is there already.
+// goes before Enable. Whoever was started by a keeper that has entered is there
+// already, and nobody is moved again: even to where one is, that waits for a grace
+// period of the kernel, 10 ms and more (measured).
 func (t *Tree) Enter(pids ...int) error {
+	if t.inside {
+		return nil
+	}
 	var errs []error
 	for _, pid := range pids {
 		errs = append(errs, write(filepath.Join(t.dir, self, "cgroup.procs"), strconv.Itoa(pid)))
@@ -46,15 +50,15 @@ func (t *Tree) Enable() map[string]error {
 }
 
 func enable(dir, controller string) error {
-	have, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
+	have, err := read(filepath.Join(dir, "cgroup.controllers"))
 	if err != nil {
 		return err
 	}
-	if !hasWord(string(have), controller) {
+	if !hasWord(have, controller) {
 		return fmt.Errorf("the controller %q is not given to %s", controller, dir)
 	}
 	file := filepath.Join(dir, "cgroup.subtree_control")
-	if on, err := os.ReadFile(file); err == nil && hasWord(string(on), controller) {
+	if on, err := read(file); err == nil && hasWord(on, controller) {
 		return nil
 	}
 	return write(file, "+"+controller)
@@ -110,24 +114,29 @@ func (l Limits) settings() []setting {
 	return s
 }
 
-// Make makes a service's cgroup, or takes the one that is there, and sets its
-// limits. Limits that could not be set are the error's; dir is "" only when
-// there is no cgroup.
+// Make makes a new cgroup for a service, or takes the one that is there when
+// somebody is in it, and sets its limits. Limits that could not be set are the
+// error's; dir is "" only when there is no cgroup.
 func (t *Tree) Make(service string, l Limits) (dir string, err error) {
 	dir = t.Path(service)
-	err = os.Mkdir(dir, 0o755)
-	fresh := err == nil
-	if err != nil && !errors.Is(err, os.ErrExist) {
-		return "", fmt.Errorf("cannot make a cgroup for %q: %w", service, err)
+	err = unix.Mkdir(dir, 0o755)
+	if err == unix.EEXIST && t.Remove(service) == nil {
+		err = unix.Mkdir(dir, 0o755)
+	}
+	if err != nil && err != unix.EEXIST {
+		return "", fmt.Errorf("cannot make a cgroup for %q: %w", service, &os.PathError{Op: "mkdir", Path: dir, Err: err})
+	}
+	if err == nil && l == (Limits{}) {
+		return dir, nil
 	}
 	var errs []error
 	for _, s := range l.settings() {
 		text := s.text
+		if text == "" && err == nil {
+			continue
+		}
 		if text == "" {
 			text = s.none
-		}
-		if fresh && s.text == "" {
-			continue
 		}
 		if err := write(filepath.Join(dir, s.file), text); err != nil && s.text != "" {
 			errs = append(errs, fmt.Errorf("cannot limit %q: %w", service, err))
@@ -157,6 +166,25 @@ func (t *Tree) Leave(pids ...int) error {
 		errs = append(errs, write(filepath.Join(t.own, "cgroup.procs"), strconv.Itoa(pid)))
 	}
 	return errors.Join(append(errs, t.RemoveAll())...)
+}
+
+// Sweep removes the trees that keepers beside ours have left when they were killed:
+// nobody is in them, and their keeper is not to be seen. It returns how many.
+func (t *Tree) Sweep(lives func(pid int) bool) (n int) {
+	list, _ := os.ReadDir(t.own)
+	for _, e := range list {
+		number, ok := strings.CutPrefix(e.Name(), "zinit.")
+		number, _, _ = strings.Cut(number, "-")
+		pid, err := strconv.Atoi(number)
+		dir := filepath.Join(t.own, e.Name())
+		if !ok || err != nil || dir == t.dir || lives(pid) {
+			continue
+		}
+		if text, _ := read(dir + "/cgroup.events"); value(text, "populated") == 0 && remove(dir) == nil {
+			n++
+		}
+	}
+	return n
 }
 
 // remove goes depth first: a directory of cgroups is removed with its files,

@@ -3,6 +3,7 @@ package cgroup
 import (
 	"encoding/binary"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 
@@ -10,14 +11,14 @@ import (
 )
 
 // Watcher tells when the last living process of a service's cgroup is gone, or
-// the first has come. It has one goroutine, which sleeps until the kernel
-// notes a change of some cgroup.events.
+// the first has come. Its goroutine waits for notes of the kernel that some
+// cgroup.events has changed, as for a socket: in a system call it would keep a
+// server of one processor from going on for milliseconds (measured).
 type Watcher struct {
 	tree  *Tree
 	tell  func(service string)
-	poll  int // waits for notes or wake
-	notes int // inotify
-	wake  int
+	notes int // inotify, which file owns
+	file  *os.File
 	over  chan struct{}
 
 	mu     sync.Mutex
@@ -29,40 +30,14 @@ type Watcher struct {
 // Watch starts one. tell is called without a lock by one goroutine, perhaps
 // once too often; what is the case is Populated's to say.
 func (t *Tree) Watch(tell func(service string)) (*Watcher, error) {
-	w := &Watcher{tree: t, tell: tell, over: make(chan struct{}), names: map[int32]string{}, byName: map[string]int32{}}
-	if err := w.open(); err != nil {
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
 		return nil, fmt.Errorf("cannot watch cgroups: %w", err)
 	}
+	w := &Watcher{tree: t, tell: tell, notes: fd, file: os.NewFile(uintptr(fd), "inotify"), over: make(chan struct{}),
+		names: map[int32]string{}, byName: map[string]int32{}}
 	go w.run()
 	return w, nil
-}
-
-func (w *Watcher) open() (err error) {
-	if w.poll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
-		return err
-	}
-	if w.notes, err = unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK); err != nil {
-		unix.Close(w.poll)
-		return err
-	}
-	if w.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err == nil {
-		for _, fd := range []int{w.notes, w.wake} {
-			err = unix.EpollCtl(w.poll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
-			if err != nil {
-				break
-			}
-		}
-	}
-	if err != nil {
-		w.closeAll()
-	}
-	return err
-}
-
-func (w *Watcher) closeAll() {
-	for _, fd := range []int{w.poll, w.notes, w.wake} {
-		unix.Close(fd)
-	}
 }
 
 // Add watches a service's cgroup, until it is removed. What is the case at that
@@ -102,36 +77,24 @@ func (w *Watcher) forget(n int32) {
 // Close ends the goroutine.
 func (w *Watcher) Close() {
 	w.mu.Lock()
-	if !w.closed {
-		w.closed = true
-		_, _ = unix.Write(w.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0})
-	}
+	w.closed = true
+	w.file.Close()
 	w.mu.Unlock()
 	<-w.over
 }
 
 func (w *Watcher) run() {
 	defer close(w.over)
-	defer w.closeAll()
-	var events [2]unix.EpollEvent
 	var text [4096]byte
-	for !w.isClosed() {
-		if _, err := unix.EpollWait(w.poll, events[:], -1); err != nil && err != unix.EINTR {
+	for {
+		n, err := w.file.Read(text[:])
+		if err != nil {
 			return
 		}
-		n, err := unix.Read(w.notes, text[:])
-		if err == nil {
-			for _, service := range w.read(text[:n]) {
-				w.tell(service)
-			}
+		for _, service := range w.read(text[:n]) {
+			w.tell(service)
 		}
 	}
-}
-
-func (w *Watcher) isClosed() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.closed
 }
 
 // read takes the notes apart: each service once. When some were lost, all may

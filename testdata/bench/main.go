@@ -3,7 +3,7 @@
 // prints a table of medians and ratios. What is started, and when, is known
 // from records that the services write (c/svc.c), never from zinit.
 //
-//	go run ./testdata/bench -zinit ./zinit [-runs 5] [-n 1000] [-chain 500] [-idle 10s] [-only cold,chain,…]
+//	go run ./testdata/bench -zinit ./zinit [-runs 5] [-n 1000] [-chain 500] [-idle 10s] [-cgroups=false] [-only cold,chain,…]
 //
 // Peers take turns within each run, so that a machine that is slow for a
 // while is slow for all of them. Working files are on tmpfs where there is one.
@@ -29,6 +29,7 @@ type bench struct {
 
 	runs, n, chain, kills int
 	idle                  time.Duration
+	cgroups               bool // each service of zinit's gets one
 	peers                 []string
 	figures               figures
 }
@@ -55,6 +56,7 @@ func run() error {
 	flag.IntVar(&b.chain, "chain", 500, "oneshots in the chain")
 	flag.IntVar(&b.kills, "kills", 50, "kills of one service")
 	flag.DurationVar(&b.idle, "idle", 10*time.Second, "how long idleness is watched")
+	flag.BoolVar(&b.cgroups, "cgroups", true, "zinit makes a cgroup for each service, where it can")
 	peers := flag.String("peers", "C floor,Go floor,zinit", "who is measured, in turns")
 	only := flag.String("only", "cold,chain,restart,memory,idle,takeover", "what is measured")
 	strict := flag.Bool("strict", false, "end with status 1 when a figure is over its bound")
