@@ -35,7 +35,8 @@ type ReloadOptions struct {
 func (s *Supervisor) Reload(by Cause, o ReloadOptions) (Reload, error) {
 	by.Text = "reload"
 	dryRun := o.DryRun
-	c := load(s.opt.Roots, s.opt.Trust, s.addedSpecs()) // without the lock: a disk may be slow
+	added, known := s.accepted()
+	c := load(s.opt.Roots, s.opt.Trust, added, known) // without the lock: a disk may be slow
 	var r Reload
 	err := s.decideBy(by, func(t *turn) error {
 		p, err := s.plan(c)
@@ -61,17 +62,21 @@ func (s *Supervisor) Reload(by Cause, o ReloadOptions) (Reload, error) {
 	return r, err
 }
 
-// addedSpecs are the definitions that no file holds.
-func (s *Supervisor) addedSpecs() []*spec.Spec {
+// accepted returns the definitions that no file holds, and by file those that one
+// holds of which nothing was to be said.
+func (s *Supervisor) accepted() (added []*spec.Spec, known map[string]*spec.Spec) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var list []*spec.Spec
+	known = map[string]*spec.Spec{}
 	for _, name := range s.config.Names {
-		if s.config.Runtime[name] {
-			list = append(list, s.config.Specs[name])
+		switch sp := s.config.Specs[name]; {
+		case s.config.Runtime[name]:
+			added = append(added, sp)
+		case !sp.Warned:
+			known[sp.File] = sp
 		}
 	}
-	return list
+	return added, known
 }
 
 // plan compares c with what is accepted and judges the difference.

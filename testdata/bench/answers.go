@@ -125,12 +125,12 @@ func (b *bench) decisions() error {
 		}
 		_, took, err := t.call("system.reload", nil)
 		if err != nil {
-			return err
+			return fmt.Errorf("%w\n%.2000s", err, p.out.String())
 		}
 		b.figures.add("load "+shape.name, "zinit", ms(took))
 		again, err := t.often(5, "service.restart", map[string]any{"name": "t00000", "wait": true})
 		if err != nil {
-			return err
+			return fmt.Errorf("%w\n%.2000s", err, p.out.String())
 		}
 		each[shape.name] = again * 1000 / float64(shape.n)
 		b.figures.add(shape.name, "zinit", each[shape.name])
