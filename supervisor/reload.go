@@ -194,6 +194,7 @@ func (t *turn) adopt(p *plan) error {
 		}
 		s.addService(p.config.Specs[name])
 	}
+	s.nameAll()
 	for _, name := range s.names {
 		t.touch(s.services[name])
 		s.recount(s.services[name])
@@ -217,7 +218,11 @@ func (t *turn) keepConfig() {
 	t.undoes = append(t.undoes, func() { s.graph, s.config, s.names, s.services, s.specsHeld = g, c, names, services, specs })
 }
 
-// addService makes room for a new definition. The lock is held.
+// nameAll lists the names of all services anew, once for many that were added.
+func (s *Supervisor) nameAll() { s.names = slices.Sorted(maps.Keys(s.services)) }
+
+// addService makes room for a new definition; nameAll is to follow. The lock is
+// held.
 func (s *Supervisor) addService(sp *spec.Spec) *service {
 	sv := &service{name: sp.Name, spec: sp, cur: sp, rt: state.Service{State: state.Inactive}}
 	if old := s.services[sp.Name]; old != nil { // removed before, not gone yet
@@ -225,8 +230,6 @@ func (s *Supervisor) addService(sp *spec.Spec) *service {
 		return old
 	}
 	s.services[sp.Name] = sv
-	i, _ := slices.BinarySearch(s.names, sp.Name)
-	s.names = slices.Insert(slices.Clone(s.names), i, sp.Name)
 	s.logs.Configure(sp.Name, sp.BufferBytes)
 	return sv
 }
