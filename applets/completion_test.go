@@ -14,7 +14,7 @@ func TestBashCompletes(t *testing.T) {
 	t.Parallel()
 	bash, err := exec.LookPath("bash")
 	if err != nil {
-		t.Skip("there is no bash")
+		skipRing(t, "shells", "there is no bash", "as root, run: apt-get install bash")
 	}
 	b := newBed(t)
 	b.service("web", "[service]\nexec = \"wit\"\nstatus = \"stop\"\n")

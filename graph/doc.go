@@ -14,7 +14,9 @@
 //
 //   - Build never fails. A node that waits for itself (a cycle of ordering
 //     edges), or that excludes what it needs (a contradiction), is refused with
-//     the whole path; every other node stays usable.
+//     the whole path; every other node stays usable. Of a contradiction that is
+//     the one that needs, through whatever others and whichever of the two says
+//     that they exclude each other: it can never start, the other can without it.
 //   - With returns an error instead when the change would refuse a node that is
 //     not refused today.
 //   - Everything comes in one order: ties go by name, so that logs and tests

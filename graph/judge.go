@@ -18,7 +18,7 @@ const maxSteps = 2_000_000
 // refusal is why a node is refused. Its zero value: it is not.
 type refusal struct {
 	cycle   int32 // number of its circle's component, plus one
-	partner int32 // the node it both needs and excludes, or that does so with it, plus one
+	partner int32 // the node it both needs and excludes, plus one
 }
 
 func (r refusal) is() bool { return r != refusal{} }
@@ -152,17 +152,17 @@ func (g *Graph) flow(needs []uint64, components [][]int32, home []int32, batch [
 	}
 }
 
-// markContradictions refuses both nodes of each pair {who needs, what}.
+// markContradictions refuses who needs of each pair {who needs, what}. What is
+// needed is innocent, whichever side says that they exclude each other: it can
+// be alive without the other.
 func (g *Graph) markContradictions(found [][2]int32) []error {
 	slices.SortFunc(found, func(a, b [2]int32) int {
 		return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1]))
 	})
 	var errs []error
 	for i, pair := range found {
-		for side, n := range pair {
-			if !g.why[n].is() {
-				g.why[n].partner = pair[1-side] + 1
-			}
+		if who := &g.why[pair[0]]; !who.is() {
+			who.partner = pair[1] + 1
 		}
 		if i < maxContradictions {
 			errs = append(errs, g.contradiction(pair[0], pair[1]))
@@ -175,15 +175,9 @@ func (g *Graph) markContradictions(found [][2]int32) []error {
 	return errs
 }
 
-// contradiction describes the pair, whichever of the two needs the other.
+// contradiction describes that a both needs and excludes b.
 func (g *Graph) contradiction(a, b int32) error {
-	find := g.searcher()
-	path := find.find(a, b, walk{kinds: Kind.Needs})
-	if path == nil {
-		a, b = b, a
-		path = find.find(a, b, walk{kinds: Kind.Needs})
-	}
-	e := &ContradictionError{Path: path}
+	e := &ContradictionError{Path: g.searcher().find(a, b, walk{kinds: Kind.Needs})}
 	edges, ends := g.out.of(a)
 	for i, edge := range edges {
 		if edge.Kind == Conflicts && ends[i] == b {

@@ -73,7 +73,7 @@ func (w *twin) refused() map[string]int {
 	needs := w.distances(w.needs)
 	for pair := range w.clash {
 		if needs[pair] > 0 {
-			refused[pair[0]], refused[pair[1]] = 0, 0
+			refused[pair[0]] = 0 // what is needed is innocent
 		}
 	}
 	waits := w.distances(w.waits)

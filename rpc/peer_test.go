@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"zinit/testdata/ring"
 )
 
 func TestWhoMayDoWhat(t *testing.T) {
@@ -66,7 +68,7 @@ func stranger(t *testing.T, f func()) uint32 {
 		done <- 0
 	}()
 	if err := <-done; err != 0 {
-		t.Skipf("cannot become another user: %v", err)
+		ring.Skip(t, "root", "cannot become another user: "+err.Error(), "run the tests as root")
 	}
 	return nobody
 }
@@ -107,7 +109,7 @@ func TestAStrangerIsRefusedBeforeAByteIsRead(t *testing.T) {
 func TestAMemberOfTheGroupReads(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
-		t.Skip("needs root to become another user")
+		ring.Skip(t, "root", "becomes another user", "run the tests as root")
 	}
 	_, path := begin(t, table(), Options{Policy: Policy{Group: 8}}, nil)
 	open(t, path)

@@ -279,6 +279,7 @@ func (s *Supervisor) restore(m memory) {
 	if m.how != "" {
 		s.ending = &ending{how: m.how, since: s.opt.Now(), by: m.by, scale: 1, status: m.status}
 	}
+	s.nameAll()
 	for _, name := range s.names {
 		s.recount(s.services[name])
 		if s.services[name].rt.Alive() {

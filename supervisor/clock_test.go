@@ -149,7 +149,7 @@ func TestScenario193TheWallClockStepsWhileThereIsNoServer(t *testing.T) {
 }
 
 // Scenario 194: restarts in a row are counted and forgotten by the monotonic
-// clock: a step of an hour is no hour of stability.
+// clock: a step of an hour is no hour of stability (zinit 0.3 F57).
 func TestScenario194AStepIsNoStability(t *testing.T) {
 	sm, step := wallSteps(t, files{"lost": "[lifecycle]\nmax_restarts = 5\nrestart_delay_ms = 1000\nrestart_delay_max_ms = 1000\nstability_period_ms = 60000\n"})
 	fail := func() {

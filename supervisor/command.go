@@ -30,7 +30,7 @@ func (s *Supervisor) loadFirst() (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := load(s.opt.Roots, s.opt.Trust, []*spec.Spec{sp})
+	c := load(s.opt.Roots, s.opt.Trust, []*spec.Spec{sp}, nil)
 	if !c.Runtime[MainName] {
 		file := c.loaded.Broken[MainName]
 		if other := c.Specs[MainName]; other != nil {

@@ -32,12 +32,12 @@ type begun struct {
 
 // LoadConfig reads and judges directories of service files. The server and
 // `zinit check` both use it, so their verdicts are the same.
-func LoadConfig(roots []spec.Root, trust bool) *Config { return load(roots, trust, nil) }
+func LoadConfig(roots []spec.Root, trust bool) *Config { return load(roots, trust, nil, nil) }
 
 // load is LoadConfig with services that were defined at run time; a file of the
-// same name wins.
-func load(roots []spec.Root, trust bool, more []*spec.Spec) *Config {
-	loaded := spec.Load(roots, trust)
+// same name wins. known are specs by file that need not be parsed again.
+func load(roots []spec.Root, trust bool, more []*spec.Spec, known map[string]*spec.Spec) *Config {
+	loaded := spec.Load(roots, trust, known)
 	defined := map[string]bool{}
 	for _, sp := range loaded.Specs {
 		defined[sp.Name] = true

@@ -104,7 +104,7 @@ func readHistory(t tester, path string) *history {
 			at = files{}
 			p.steps = append(p.steps, step{verb: words[0], args: words[1:], files: at})
 		default:
-			at[name] += line + "\n"
+			at[name] = strings.TrimPrefix(at[name], "\n") + line + "\n" // "[target]" must come first
 		}
 	}
 	return p

@@ -42,6 +42,15 @@ func (s *Supervisor) Names() []string {
 	return slices.Clone(s.names)
 }
 
+// Defines reports whether there is a service of this name that is not about to be
+// forgotten.
+func (s *Supervisor) Defines(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sv := s.services[name]
+	return sv != nil && !sv.removed
+}
+
 func (s *Supervisor) info(sv *service) Info {
 	rt := &sv.rt
 	i := Info{Name: sv.name, State: s.stateOf(sv), IsTarget: sv.spec.Target, Wanted: rt.Wanted, Class: sv.spec.Class.String(),

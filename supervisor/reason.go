@@ -101,22 +101,32 @@ func (s *Supervisor) runningReason(sv *service) string {
 	if sv.rt.Queued {
 		return "is stopped after those that need it"
 	}
-	if sv.rt.Unwell != "" {
-		return "warning: " + sv.rt.Unwell
-	}
-	if sv.need == 0 {
+	list := s.warnings(sv)
+	if len(list) == 0 {
 		return ""
+	}
+	return "warning: " + joinTexts(list)
+}
+
+// warnings says what is not well with a service that runs as wanted, and around
+// it: as long as it is so, since nothing of it is remembered.
+func (s *Supervisor) warnings(sv *service) []string {
+	var list []string
+	if sv.rt.Unwell != "" {
+		list = append(list, sv.rt.Unwell)
 	}
 	for _, e := range s.graph.Out(sv.name) {
 		other := s.services[e.To]
-		if needs(e.Kind) && (other == nil || !other.rt.Satisfies(other.spec.Oneshot)) {
-			if other == nil {
-				return fmt.Sprintf("warning: %s, which it requires, is missing", e.To)
-			}
-			return fmt.Sprintf("warning: %s, which it requires, is %s", e.To, other.rt.State)
+		switch {
+		case needs(e.Kind) && other == nil:
+			list = append(list, e.To+", which it requires, is missing")
+		case needs(e.Kind) && !other.rt.Satisfies(other.spec.Oneshot):
+			list = append(list, e.To+", which it requires, is "+other.rt.State.String())
+		case e.Kind == graph.Wants && other != nil && other.rt.State == state.Failed:
+			list = append(list, "wants "+e.To+", which failed: "+s.reason(other))
 		}
 	}
-	return ""
+	return list
 }
 
 func (s *Supervisor) stoppingReason(sv *service) string {
@@ -148,8 +158,13 @@ func joinBlockers(list []blocker) string {
 	for _, b := range list {
 		texts = append(texts, b.text)
 	}
-	if len(texts) > 4 {
-		texts = append(texts[:4], fmt.Sprintf("%d more", len(list)-4))
+	return joinTexts(texts)
+}
+
+// joinTexts names the first four, and how many more there are.
+func joinTexts(texts []string) string {
+	if more := len(texts) - 4; more > 0 {
+		texts = append(texts[:4], fmt.Sprintf("%d more", more))
 	}
 	return strings.Join(texts, ", ")
 }

@@ -35,7 +35,8 @@ type ReloadOptions struct {
 func (s *Supervisor) Reload(by Cause, o ReloadOptions) (Reload, error) {
 	by.Text = "reload"
 	dryRun := o.DryRun
-	c := load(s.opt.Roots, s.opt.Trust, s.addedSpecs()) // without the lock: a disk may be slow
+	added, known := s.accepted()
+	c := load(s.opt.Roots, s.opt.Trust, added, known) // without the lock: a disk may be slow
 	var r Reload
 	err := s.decideBy(by, func(t *turn) error {
 		p, err := s.plan(c)
@@ -61,17 +62,21 @@ func (s *Supervisor) Reload(by Cause, o ReloadOptions) (Reload, error) {
 	return r, err
 }
 
-// addedSpecs are the definitions that no file holds.
-func (s *Supervisor) addedSpecs() []*spec.Spec {
+// accepted returns the definitions that no file holds, and by file those that one
+// holds of which nothing was to be said.
+func (s *Supervisor) accepted() (added []*spec.Spec, known map[string]*spec.Spec) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var list []*spec.Spec
+	known = map[string]*spec.Spec{}
 	for _, name := range s.config.Names {
-		if s.config.Runtime[name] {
-			list = append(list, s.config.Specs[name])
+		switch sp := s.config.Specs[name]; {
+		case s.config.Runtime[name]:
+			added = append(added, sp)
+		case !sp.Warned:
+			known[sp.File] = sp
 		}
 	}
-	return list
+	return added, known
 }
 
 // plan compares c with what is accepted and judges the difference.
@@ -189,6 +194,7 @@ func (t *turn) adopt(p *plan) error {
 		}
 		s.addService(p.config.Specs[name])
 	}
+	s.nameAll()
 	for _, name := range s.names {
 		t.touch(s.services[name])
 		s.recount(s.services[name])
@@ -212,7 +218,11 @@ func (t *turn) keepConfig() {
 	t.undoes = append(t.undoes, func() { s.graph, s.config, s.names, s.services, s.specsHeld = g, c, names, services, specs })
 }
 
-// addService makes room for a new definition. The lock is held.
+// nameAll lists the names of all services anew, once for many that were added.
+func (s *Supervisor) nameAll() { s.names = slices.Sorted(maps.Keys(s.services)) }
+
+// addService makes room for a new definition; nameAll is to follow. The lock is
+// held.
 func (s *Supervisor) addService(sp *spec.Spec) *service {
 	sv := &service{name: sp.Name, spec: sp, cur: sp, rt: state.Service{State: state.Inactive}}
 	if old := s.services[sp.Name]; old != nil { // removed before, not gone yet
@@ -220,8 +230,6 @@ func (s *Supervisor) addService(sp *spec.Spec) *service {
 		return old
 	}
 	s.services[sp.Name] = sv
-	i, _ := slices.BinarySearch(s.names, sp.Name)
-	s.names = slices.Insert(slices.Clone(s.names), i, sp.Name)
 	s.logs.Configure(sp.Name, sp.BufferBytes)
 	return sv
 }

@@ -133,6 +133,8 @@ type Link struct {
 	File   string    `json:"file,omitempty"`
 	Line   int       `json:"line,omitempty"`
 	Log    []LogLine `json:"log,omitempty"`
+
+	Warnings []string `json:"warnings,omitempty"` // of one that runs as wanted
 }
 
 // Outcome is what became of one service that was asked to start, stop or

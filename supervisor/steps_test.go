@@ -245,7 +245,8 @@ func (w *world) reload(change files, restart bool) error {
 		if restart {
 			break // what needs a changed one is restarted with it
 		}
-		if sv := w.s.services[name]; c.Specs[name] != nil && sp.Same(c.Specs[name]) && !sp.Target && sv.rt.SigSeq != seq[name] {
+		// Who is bound to something changed may have lost it.
+		if sv := w.s.services[name]; c.Specs[name] != nil && sp.Same(c.Specs[name]) && !sp.Target && sv.rt.SigSeq != seq[name] && len(w.twin().lost(name)) == 0 {
 			w.fail("a reload that does not change %s reached it", name)
 		}
 	}

@@ -73,6 +73,10 @@ func (s *Supervisor) sweepAll() {
 			return
 		}
 		for _, st := range s.strays(runs) {
+			if s.lives(st.deadRun) {
+				unix.Close(st.pidfd)
+				continue
+			}
 			s.say(LevelWarn, "%s: pid %d of run %d had left its process group; ending it", st.name, st.pid, st.run)
 			go endStray(st)
 		}
@@ -83,6 +87,15 @@ func (s *Supervisor) sweepAll() {
 type stray struct {
 	deadRun
 	pid, pidfd int
+}
+
+// lives reports whether a run has come again: the runs of a service that was
+// removed and added count from one.
+func (s *Supervisor) lives(r deadRun) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sv := s.services[r.name]
+	return sv != nil && sv.rt.Run == r.run && sv.rt.Live
 }
 
 // strays finds the descendants of the keeper that belong to one of runs.

@@ -197,11 +197,11 @@ func (sv *service) rules() state.Rules {
 	sp := sv.spec
 	r := state.Rules{Oneshot: sv.cur.Oneshot, MaxRestarts: sp.MaxRestarts, SuccessCodes: sp.SuccessCodes,
 		Delay: int64(sp.RestartDelay), DelayMax: int64(sp.RestartDelayMax), Stability: int64(sp.StabilityPeriod)}
-	switch sp.Restart {
-	case spec.Always:
-		r.Policy = state.Always
-	case spec.Never:
+	switch {
+	case sp.Restart == spec.Never || sp.Status == spec.Ignore:
 		r.Policy = state.Never
+	case sp.Restart == spec.Always:
+		r.Policy = state.Always
 	}
 	return r
 }

@@ -119,6 +119,7 @@ func (sm *sim) reload(f files) error {
 	return err
 }
 
+// zinit 0.3 F35, B38: a stop took what only comes after it, or wants it, down too.
 func TestStopTakesDownWhatNeedsItFirstAndNothingElse(t *testing.T) {
 	sm := newSim(t, files{"a": "", "b": deps + `["a"]`, "c": deps + `["b"]`, "after": "[dependencies]\nafter = [\"a\"]", "wants": "[dependencies]\nwants = [\"a\"]"})
 	sm.run()

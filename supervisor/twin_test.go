@@ -111,7 +111,7 @@ func (w *twin) reaches(from, to string, orders bool) bool {
 
 func (w *twin) contradicts(name string) bool {
 	return slices.ContainsFunc(w.clash[name], func(other string) bool {
-		return w.reaches(name, other, false) || w.reaches(other, name, false)
+		return w.reaches(name, other, false)
 	})
 }
 

@@ -24,8 +24,15 @@ func (s *Supervisor) AwaitStart(ctx context.Context, names []string) ([]Outcome,
 // nothing is left of each, or it is known that something will not go; or as
 // they are when ctx ends.
 func (s *Supervisor) AwaitStop(ctx context.Context, names []string) ([]Outcome, error) {
-	return s.outcomes(ctx, names, true, stopped)
+	out, err := s.outcomes(ctx, names, true, stopped)
+	for i := range out {
+		out[i].OK = out[i].OK || out[i].State == forgotten
+	}
+	return out, err
 }
+
+// forgotten is the state of a service that was removed while it was waited for.
+const forgotten = "removed"
 
 // goals are what AwaitFor can wait for.
 var goals = map[string]verdict{"running": runs, "ready": readyOrDone, "exited": ranOut, "stopped": stopped}
@@ -106,9 +113,9 @@ func (s *Supervisor) outcome(ctx context.Context, name string, wait bool, judge 
 	for {
 		s.mu.Lock()
 		sv := s.services[name]
-		if sv == nil { // removed while we waited
+		if sv == nil {
 			s.mu.Unlock()
-			return Outcome{Name: name, State: "removed"}, nil
+			return Outcome{Name: name, State: forgotten}, nil
 		}
 		o, done := judge(s, sv)
 		o.Name, o.State, o.Pending = name, sv.rt.State.String(), !done

@@ -71,6 +71,9 @@ func (s *Supervisor) link(sv *service) Link {
 	if sv.rt.Last.Run == sv.rt.Run {
 		l.Exit = exitAnswer(sv.rt.Last)
 	}
+	if sv.rt.State == state.Running && !sv.rt.Queued {
+		l.Reason, l.Warnings = "", s.warnings(sv)
+	}
 	if l.Reason == "" {
 		l.Reason = s.asWanted(sv)
 	}
@@ -173,6 +176,9 @@ func drawWhy(w Why) string {
 			fmt.Fprintf(&b, " for %s", short(l.AgeMS*1e6))
 		}
 		fmt.Fprintf(&b, "): %s\n", strings.ReplaceAll(l.Reason, "\n", "\n"+indent+"    "))
+		for _, warning := range l.Warnings {
+			fmt.Fprintf(&b, "%s    warning: %s\n", indent, warning)
+		}
 		for _, line := range l.Log {
 			fmt.Fprintf(&b, "%s    | %s\n", indent, line.Content)
 		}

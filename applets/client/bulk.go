@@ -25,13 +25,11 @@ func (s *session) changeAll(c *call, method, word, verb string) error {
 	if err := c.none(); err != nil {
 		return err
 	}
-	params := map[string]any{"wait": !c.is("no-wait")}
-	switch limit := c.time("timeout"); {
-	case limit < 0:
-		return fail(exitUsage, "", "--timeout %s is negative", limit)
-	case limit > 0:
-		params["timeout_ms"] = max(limit.Milliseconds(), 1)
+	params, err := waiting(c, nil)
+	if err != nil {
+		return err
 	}
+	delete(params, "names")
 	var r struct {
 		result
 		Count int `json:"count"`

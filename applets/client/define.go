@@ -242,24 +242,31 @@ func (s *session) removeVerb() *command {
 	return &command{
 		name: "remove", alias: "remove-service", usage: "stop services and forget them, with the file that each came from", args: "NAME...",
 		about: example("  zinit remove web\n  zinit remove db --cascade"),
-		options: []option{{"cascade", "", false, "and those that require them"},
+		options: []option{waitFlag, timeFlag, {"cascade", "", false, "and those that require them"},
 			{"force", "", false, "although others require them"}},
 		run: func(c *call) error {
 			names, err := s.names(c.ctx, c)
 			if err != nil {
 				return err
 			}
-			var r struct {
-				Also []string `json:"also"`
+			var r result
+			params, err := waiting(c, names)
+			if err != nil {
+				return err
 			}
-			done, err := s.ask(c.ctx, "service.delete", map[string]any{"names": names, "cascade": c.is("cascade"), "force": c.is("force")}, &r)
+			params["cascade"], params["force"] = c.is("cascade"), c.is("force")
+			done, err := s.ask(c.ctx, "service.delete", params, &r)
 			if err != nil || done {
 				return s.suggest(c.ctx, err, names...)
 			}
-			for _, n := range append(names, r.Also...) {
-				fmt.Fprintf(s.std.Out, "Removed: %s\n", line(n))
+			if c.is("no-wait") {
+				for _, n := range append(names, r.Also...) {
+					r.Outcomes = append(r.Outcomes, supervisor.Outcome{Name: n, OK: true})
+				}
 			}
-			return nil
+			r.Also = nil // they are among the outcomes
+			s.outcomes(r, "Removed")
+			return worst(r.Outcomes, c.time("timeout"))
 		},
 	}
 }

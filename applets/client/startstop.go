@@ -59,17 +59,15 @@ func (s *session) change(c *call, method, word string) error {
 	if err != nil {
 		return err
 	}
-	params := map[string]any{"names": names, "wait": !c.is("no-wait")}
+	params, err := waiting(c, names)
+	if err != nil {
+		return err
+	}
 	if c.is("no-deps") {
 		params["no_deps"] = true
 	}
 	if c.is("dry-run") {
 		params["dry_run"] = true
-	}
-	if d := c.time("timeout"); d > 0 {
-		params["timeout_ms"] = max(d.Milliseconds(), 1)
-	} else if d < 0 {
-		return fail(exitUsage, "", "--timeout %s is negative", d)
 	}
 	ctx, cancel := context.WithCancel(c.ctx)
 	defer cancel()
@@ -90,6 +88,17 @@ func (s *session) change(c *call, method, word string) error {
 		s.outcomes(r, word)
 	}
 	return worst(r.Outcomes, c.time("timeout"))
+}
+
+// waiting makes the parameters of a request about names that waits.
+func waiting(c *call, names []string) (map[string]any, error) {
+	params := map[string]any{"names": names, "wait": !c.is("no-wait")}
+	if d := c.time("timeout"); d > 0 {
+		params["timeout_ms"] = max(d.Milliseconds(), 1)
+	} else if d < 0 {
+		return nil, fail(exitUsage, "", "--timeout %s is negative", d)
+	}
+	return params, nil
 }
 
 // outcomes prints one line for each service.

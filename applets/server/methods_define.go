@@ -14,7 +14,7 @@ import (
 func (m methods) definitions() []rpc.Method {
 	persist := rpc.Param{Name: "persist", Type: "boolean", Doc: "write it into a file, default true; else it lasts until the next boot"}
 	remove := []rpc.Param{optional(nameParam), namesParam, {Name: "cascade", Type: "boolean", Doc: "and those that require it"},
-		{Name: "force", Type: "boolean", Doc: "alone, although others require it"}}
+		{Name: "force", Type: "boolean", Doc: "alone, although others require it"}, waitParam, timeParam}
 	var tables []rpc.Param
 	for _, name := range definitionTables {
 		tables = append(tables, rpc.Param{Name: name, Type: "any", Doc: "a table of config, given without it"})
@@ -87,7 +87,7 @@ func (m methods) set(c *rpc.Call) (any, error) {
 			r.Name = name
 		}
 	}
-	if !yes(r.Replace) && slices.Contains(m.s.Names(), r.Name) {
+	if !yes(r.Replace) && m.s.Defines(r.Name) {
 		return nil, &rpc.Error{Code: rpc.CodeExists, Message: fmt.Sprintf("there is a service %q already", r.Name), Data: &rpc.Data{Service: r.Name, Hint: "zinit set changes it"}}
 	}
 	return answer(m.s.Define(r.Name, source, operator(c), o))
@@ -216,10 +216,11 @@ func (m methods) remove(c *rpc.Call) (any, error) {
 	if err != nil {
 		return nil, codeOf(err)
 	}
-	return removed{true, also}, nil
+	p.Names = append(names, also...)
+	return p.await(also, removed{true, also}, m.s.AwaitStop)
 }
 
-// removed is the answer to service.delete.
+// removed is the answer to service.delete at once.
 type removed struct {
 	OK   bool     `json:"ok"`
 	Also []string `json:"also,omitempty"`

@@ -123,10 +123,10 @@ type outcomes struct {
 	Also     []string             `json:"also,omitempty"` // what went with those asked for
 }
 
-// await answers at once, or, where that was asked, when the outcome is known.
-func (r request) await(also []string, wait func(context.Context, []string) ([]supervisor.Outcome, error)) (any, error) {
+// await answers with atOnce, or, where that was asked, when the outcome is known.
+func (r request) await(also []string, atOnce any, wait func(context.Context, []string) ([]supervisor.Outcome, error)) (any, error) {
 	if !r.Wait {
-		return ok, nil
+		return atOnce, nil
 	}
 	return rpc.Later(func(ctx context.Context) (any, error) {
 		ctx, cancel := within(ctx, r.Timeout)
@@ -147,7 +147,7 @@ func (m methods) start(c *rpc.Call) (any, error) {
 	if err := m.s.Start(r.Names, operator(c), supervisor.StartOptions{NoDeps: r.NoDeps}); err != nil {
 		return nil, codeOf(err)
 	}
-	return r.await(nil, m.s.AwaitStart)
+	return r.await(nil, ok, m.s.AwaitStart)
 }
 
 func (m methods) stop(c *rpc.Call) (any, error) { return m.takeDown(c, m.s.Stop, m.s.AwaitStop) }
@@ -167,7 +167,7 @@ func (m methods) takeDown(c *rpc.Call, do func([]string, supervisor.Cause, super
 	if r.DryRun {
 		return outcomes{[]supervisor.Outcome{}, also}, nil
 	}
-	return r.await(also, wait)
+	return r.await(also, ok, wait)
 }
 
 func (m methods) wait(c *rpc.Call) (any, error) {
@@ -183,7 +183,7 @@ func (m methods) wait(c *rpc.Call) (any, error) {
 		return nil, err
 	}
 	r := request{Names: names, Wait: true, Timeout: p.Timeout}
-	return r.await(nil, func(ctx context.Context, names []string) ([]supervisor.Outcome, error) {
+	return r.await(nil, ok, func(ctx context.Context, names []string) ([]supervisor.Outcome, error) {
 		return m.s.AwaitFor(ctx, names, p.For)
 	})
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"zinit/testdata/ring"
 )
 
 // readAll returns everything that comes out of a descriptor until its end.
@@ -137,7 +139,7 @@ func TestConsoleWithAClosedReaderEnds(t *testing.T) {
 func TestConsoleWithoutSpaceDropsAndCounts(t *testing.T) {
 	fd, err := unix.Open("/dev/full", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		t.Skipf("no /dev/full: %v", err)
+		ring.Skip(t, "terminals", err.Error(), "mount a whole /dev")
 	}
 	defer unix.Close(fd)
 	p, _ := newPump(t)
@@ -167,17 +169,17 @@ func TestConsoleOnANonBlockingPipeWaitsForIt(t *testing.T) {
 func TestTerminalNeverGetsControlCharacters(t *testing.T) {
 	master, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		t.Skipf("no terminals here: %v", err)
+		ring.Skip(t, "terminals", err.Error(), "mount devpts on /dev/pts")
 	}
 	defer unix.Close(master)
 	n, err := unix.IoctlGetInt(master, unix.TIOCGPTN)
 	if err != nil {
-		t.Skipf("no terminals here: %v", err)
+		ring.Skip(t, "terminals", err.Error(), "mount devpts on /dev/pts")
 	}
 	_ = unix.IoctlSetPointerInt(master, unix.TIOCSPTLCK, 0)
 	tty, err := unix.Open(fmt.Sprintf("/dev/pts/%d", n), unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		t.Skipf("no terminals here: %v", err)
+		ring.Skip(t, "terminals", err.Error(), "mount devpts on /dev/pts")
 	}
 	defer unix.Close(tty)
 	p, _ := newPump(t)

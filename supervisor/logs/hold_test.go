@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"zinit/testdata/ring"
 )
 
 func TestNothingIsMovedBeforeTheHolderAnswered(t *testing.T) {
@@ -314,7 +316,7 @@ func sealed(t *testing.T, s *store, file int) *store {
 	t.Helper()
 	fd := [...]int{s.data, s.index}[file]
 	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_GROW); err != nil {
-		t.Skipf("this kernel's files in memory cannot be sealed: %v", err)
+		ring.Skip(t, "kernel", "files in memory cannot be sealed: "+err.Error(), "run the tests on Linux itself")
 	}
 	return s
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"zinit/testdata/ring"
 )
 
 // heard collects what a Receiver tells.
@@ -92,7 +94,7 @@ func TestNotificationsComeInOrderWithTheirSender(t *testing.T) {
 // anybody may send.
 func TestCredentialsOutliveTheirSender(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("SKIP: needs root: sends as another user; run the tests as root")
+		ring.Skip(t, "root", "sends as another user", "run the tests as root")
 	}
 	dir, err := os.MkdirTemp("/tmp", "notify") // others must get there
 	if err != nil {

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -18,19 +19,11 @@ type Root struct {
 	Class Class  // System makes every service in it one of class system
 }
 
-// Stat tells one version of a file from another. Two are compared with ==.
-type Stat struct {
-	Dev, Inode     uint64
-	Size           int64
-	MTime, Changed int64 // Unix nanoseconds
-}
-
 // Loaded is what directories of service files hold. Nothing in it is shared.
 type Loaded struct {
 	Specs    []*Spec           // by name
 	Problems []Problem         // in the order in which files were read; warnings too
 	Broken   map[string]string // name to file of the services that are left out
-	Files    map[string]Stat   // by path: every *.toml that was looked at, broken ones included
 }
 
 // Load reads the files *.toml of each root in turn, by file name. Of two that
@@ -40,10 +33,14 @@ type Loaded struct {
 // skips a file in silence, save those that editors leave behind, hidden ones,
 // subdirectories, and zinit.toml in a directory that is itself a root of
 // settings (LoadSettings reads it).
-func Load(roots []Root, trust bool) *Loaded {
+//
+// known are specs by file, of which nothing was to be said: a file that has the
+// same bytes is read, but not parsed again.
+func Load(roots []Root, trust bool, known map[string]*Spec) *Loaded {
 	l := &loader{
-		Loaded: &Loaded{Broken: map[string]string{}, Files: map[string]Stat{}},
+		Loaded: &Loaded{Broken: map[string]string{}},
 		guard:  newGuard(trust),
+		known:  known,
 		owner:  map[string]string{},
 	}
 	var empty []Root
@@ -65,6 +62,7 @@ func Load(roots []Root, trust bool) *Loaded {
 type loader struct {
 	*Loaded
 	guard *guard
+	known map[string]*Spec
 	owner map[string]string // file of each name so far, broken ones included
 }
 
@@ -120,8 +118,7 @@ func (l *loader) refuseRoot(root Root, err error) {
 // file reads one *.toml.
 func (l *loader) file(dir int, root Root, name string) {
 	path := filepath.Join(root.Dir, name)
-	src, stat, err := l.guard.read(dir, root.Dir, name)
-	l.Files[path] = stat
+	src, err := l.guard.read(dir, root.Dir, name)
 	if err != nil {
 		hint := ""
 		if h, ok := err.(interface{ hint() string }); ok {
@@ -131,7 +128,10 @@ func (l *loader) file(dir int, root Root, name string) {
 		l.leaveOut(stem(name), path)
 		return
 	}
-	r := parse(path, src, root.Class)
+	r := &reader{spec: l.known[path]}
+	if r.spec == nil || r.spec.Class != root.Class || !bytes.Equal(r.spec.Source, src) {
+		r = parse(path, src, root.Class)
+	}
 	l.Problems = append(l.Problems, r.problems...)
 	if first, taken := l.owner[r.spec.Name]; taken {
 		p := Problem{File: path, Key: "name", Msg: fmt.Sprintf("%s is the name of the service in %s already; that one stands", quote(r.spec.Name), printable(first)),

@@ -61,6 +61,7 @@ func parse(file string, src []byte, class Class) *reader {
 	}
 	r.read()
 	r.finish()
+	r.spec.Warned = len(r.problems) > 0
 	return r
 }
 

@@ -124,7 +124,7 @@ func TestSameMeansTheSameService(t *testing.T) {
 // Every field of Spec that a file can set must count for Same, so that a reload
 // cannot overlook a change; also those of the structs within.
 func TestSameLooksAtEveryField(t *testing.T) {
-	blind := map[string]bool{"File": true, "Source": true, "Named": true, "Health.Target": true}
+	blind := map[string]bool{"File": true, "Source": true, "Named": true, "Warned": true, "Health.Target": true}
 	base := *good(t, "web.toml")
 	base.Health = &HealthCheck{Type: HealthExec}
 	for _, path := range leavesOf(reflect.TypeFor[Spec](), nil) {

@@ -10,36 +10,36 @@ import (
 
 // read reads the file name in a directory that is open and judged, whose path
 // is at. Only regular files, or symlinks to such, are opened.
-func (g *guard) read(dir int, at, name string) (src []byte, stat Stat, err error) {
+func (g *guard) read(dir int, at, name string) ([]byte, error) {
 	fd, path, err := g.openFile(dir, at, name)
 	if err != nil {
-		return nil, Stat{}, err
+		return nil, err
 	}
 	defer unix.Close(fd)
 	var before, after unix.Stat_t
 	if err := unix.Fstat(fd, &before); err != nil {
-		return nil, Stat{}, fmt.Errorf("cannot read it: %w", err)
+		return nil, fmt.Errorf("cannot read it: %w", err)
 	}
-	stat = statOf(&before)
 	if err := regular(&before); err != nil {
-		return nil, stat, err
+		return nil, err
 	}
 	if err := g.judge(path, &before); err != nil {
-		return nil, stat, err
+		return nil, err
 	}
 	if before.Size > maxFile {
-		return nil, stat, fmt.Errorf("is %d bytes long; no service file is larger than 1 MiB", before.Size)
+		return nil, fmt.Errorf("is %d bytes long; no service file is larger than 1 MiB", before.Size)
 	}
-	if src, err = readAll(fd, int(before.Size)); err != nil {
-		return nil, stat, fmt.Errorf("cannot read it: %w", err)
+	src, err := readAll(fd, int(before.Size))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read it: %w", err)
 	}
 	if err := unix.Fstat(fd, &after); err != nil {
-		return nil, stat, fmt.Errorf("cannot read it: %w", err)
+		return nil, fmt.Errorf("cannot read it: %w", err)
 	}
-	if statOf(&after) != stat || int64(len(src)) != stat.Size {
-		return nil, statOf(&after), errors.New("was written to while it was read; it is looked at again with the next reload")
+	if after.Size != before.Size || after.Mtim != before.Mtim || after.Ctim != before.Ctim || int64(len(src)) != before.Size {
+		return nil, errors.New("was written to while it was read; it is looked at again with the next reload")
 	}
-	return src, stat, nil
+	return src, nil
 }
 
 // openFile opens name, through symlinks whose every directory it judges, and
@@ -125,8 +125,4 @@ func readAll(fd, size int) ([]byte, error) {
 		n += got
 	}
 	return buf[:n:n], nil
-}
-
-func statOf(st *unix.Stat_t) Stat {
-	return Stat{Dev: uint64(st.Dev), Inode: st.Ino, Size: st.Size, MTime: st.Mtim.Nano(), Changed: st.Ctim.Nano()}
 }

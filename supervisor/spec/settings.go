@@ -31,7 +31,7 @@ func LoadSettings(dirs []string, trust bool) (Settings, []Problem) {
 		if err != nil {
 			continue // Load tells of directories
 		}
-		src, _, err := g.read(dir, path, SettingsFile)
+		src, err := g.read(dir, path, SettingsFile)
 		unix.Close(dir)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

@@ -89,6 +89,7 @@ type Spec struct {
 	File   string // where it was read from
 	Source []byte // the text it was read from
 	Named  bool   // by a key in the text, not by the file
+	Warned bool   // something was to be said of it
 }
 
 // Node returns the spec as the graph takes it. It shares Deps.
@@ -99,7 +100,7 @@ func (s *Spec) Node() graph.Node {
 // Same tells whether two specs mean the same: comments, the order of keys, the
 // file's name and a default that is written out do not count.
 func (s *Spec) Same(o *Spec) bool {
-	if s == nil || o == nil {
+	if s == o || s == nil || o == nil {
 		return s == o
 	}
 	return reflect.DeepEqual(s.meaning(), o.meaning())
@@ -108,7 +109,7 @@ func (s *Spec) Same(o *Spec) bool {
 // meaning returns a copy without what only says where it was read.
 func (s *Spec) meaning() Spec {
 	m := *s
-	m.File, m.Source, m.Named = "", nil, false
+	m.File, m.Source, m.Named, m.Warned = "", nil, false, false
 	for _, c := range []*Command{&m.Exec, &m.StopExec, &m.ReloadExec, &m.PreExec, &m.PostExec} {
 		*c = c.meaning()
 	}

@@ -40,6 +40,7 @@ func TestPolicyMatrix(t *testing.T) {
 	}
 }
 
+// zinit 0.3 F32, B23: the SIGKILL that ended it was told in place of the timeout.
 func TestStartTimeoutIsJudgedByThePolicyAndKeepsItsCause(t *testing.T) {
 	for policy, want := range map[Policy]Event{Never: GoneFinal, OnFailure: GoneRetry, Always: GoneRetry} {
 		s := Service{State: Starting, Wanted: true, Run: 1, Live: true}

@@ -58,7 +58,7 @@ func run() error {
 	flag.DurationVar(&b.idle, "idle", 10*time.Second, "how long idleness is watched")
 	flag.BoolVar(&b.cgroups, "cgroups", true, "zinit makes a cgroup for each service, where it can")
 	peers := flag.String("peers", "C floor,Go floor,zinit", "who is measured, in turns")
-	only := flag.String("only", "cold,chain,restart,memory,idle,takeover", "what is measured")
+	only := flag.String("only", "cold,chain,restart,memory,idle,takeover,answers,decisions", "what is measured")
 	strict := flag.Bool("strict", false, "end with status 1 when a figure is over its bound")
 	flag.Parse()
 	b.peers = strings.Split(*peers, ",")
@@ -121,8 +121,12 @@ func (b *bench) measure(what string) error {
 		return b.idleness()
 	case "takeover":
 		return b.takeovers()
+	case "answers":
+		return b.answers()
+	case "decisions":
+		return b.decisions()
 	}
-	return fmt.Errorf("unknown; there are cold, chain, restart, memory, idle, takeover")
+	return fmt.Errorf("unknown; there are cold, chain, restart, memory, idle, takeover, answers, decisions")
 }
 
 func (b *bench) everyPeer(f func(peer string) error) error {

@@ -37,7 +37,7 @@ type row struct {
 }
 
 func (b *bench) rows() []row {
-	return []row{
+	return append([]row{
 		{"cold start", fmt.Sprintf("cold start of %d daemons", b.n), "ms", 1.1},
 		{"chain", fmt.Sprintf("chain of %d oneshots", b.chain), "ms", 1.35},
 		{"restart", "restart after SIGKILL, p50, less the delay", "µs", 1.4},
@@ -46,7 +46,7 @@ func (b *bench) rows() []row {
 		{"idle", fmt.Sprintf("wake-ups in %v, %d services", b.idle, b.n), "", 0},
 		{"takeover 100", "takeover after SIGKILL, 100 services", "ms", 15},
 		{fmt.Sprintf("takeover %d", b.n), fmt.Sprintf("takeover after SIGKILL, %d services", b.n), "ms", 60},
-	}
+	}, b.answerRows()...)
 }
 
 // table prints medians and ratios, and returns how many are over their bound.
