@@ -132,6 +132,7 @@ func (s *Supervisor) takeOver(w *keeper.Welcome, fd int) error {
 	s.journal, s.seq, s.specsHeld, s.booted, s.tokens = j, m.seq, m.specs, m.booted, m.tokens
 	s.install(c)
 	s.restore(m)
+	s.upgrading, s.upgradeKept = m.upgrade, m.upgrade
 	s.watchGroups()
 	s.mu.Unlock()
 	s.attachAll(w)
@@ -161,6 +162,9 @@ func (s *Supervisor) takeOver(w *keeper.Welcome, fd int) error {
 			t.reconcile(s.services[name], ch, ok)
 			t.reconcileHook(s.services[name], helpers)
 		}
+		if w.Probation || w.UpgradeFailed != "" || s.ending != nil { // the keeper has had it, or it is no use
+			t.upgradeTo("")
+		}
 		return nil
 	})
 	s.mu.Lock()
@@ -174,6 +178,10 @@ func (s *Supervisor) takeOver(w *keeper.Welcome, fd int) error {
 		s.first = append(s.first, news{event: keeper.Event{Kind: keeper.Asked, Ask: a}})
 	}
 	s.say(LevelInfo, "server %d took over (pid %d, version %s)", w.Generation, unix.Getpid(), s.opt.Version)
+	if s.upgrading != "" {
+		s.say(LevelWarn, "the upgrade to %s was decided and did not begin; it does now", s.upgrading)
+		s.aside(s.upgradeAgain)
+	}
 	if w.UpgradeFailed != "" {
 		s.say(LevelError, "the upgrade was given up: %s", w.UpgradeFailed)
 	}
@@ -223,6 +231,7 @@ type memory struct {
 	how      string
 	by       int64
 	status   int
+	upgrade  string
 }
 
 func readFrames(frames [][]byte) memory {
@@ -246,6 +255,8 @@ func readFrames(frames [][]byte) memory {
 				m.how = d.String()
 			case frameEndBy:
 				m.by = d.Int()
+			case frameUpgrade:
+				m.upgrade = d.String()
 			case frameStatus:
 				m.status = int(d.Int())
 			}
