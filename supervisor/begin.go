@@ -393,9 +393,7 @@ func (t *turn) reconcile(sv *service, ch keeper.Child, found bool) {
 	case keeper.Execed:
 		t.execed(sv)
 	}
-	if rt.State == state.Stopping {
-		t.signalAgain(sv)
-	}
+	t.signalAgain(sv)
 }
 
 // later queues a fact of the welcome as if it had been told just now.
@@ -422,21 +420,39 @@ func (t *turn) reconcileAbsent(sv *service) {
 	}
 }
 
-// signalAgain repeats the signals of a stop; the keeper does not act twice on
-// a number.
+// signalAgain repeats the signals of a stop, and after them the one that an
+// operator asked for; the keeper does not act twice on a number.
 func (t *turn) signalAgain(sv *service) {
 	rt := sv.rt
-	again := func(seq uint64, sig unix.Signal) {
-		t.act(func() {
-			t.s.keeper.Signal(keeper.Signal{Tag: sv.name, Run: rt.Run, Seq: seq, Sig: sig, ToGroup: true})
-		})
+	again := func(seq uint64, sig int) {
+		order := keeper.Signal{Tag: sv.name, Run: rt.Run, Seq: seq, Sig: unix.Signal(max(sig, -sig)), ToGroup: sig > 0}
+		t.act(func() { t.s.keeper.Signal(order) })
+	}
+	last := rt.SigSeq
+	if rt.Sig != 0 {
+		last--
 	}
 	switch {
+	case rt.State != state.Stopping:
 	case rt.Killed, sv.cur.StopSignal == unix.SIGKILL:
-		again(rt.SigSeq, unix.SIGKILL)
+		again(last, int(unix.SIGKILL))
 		t.act(func() { t.s.killGroup(sv.name) })
-	case rt.SigSeq >= 2:
-		again(rt.SigSeq-1, sv.cur.StopSignal)
-		again(rt.SigSeq, unix.SIGCONT)
+	case last >= 2:
+		again(last-1, int(sv.cur.StopSignal))
+		again(last, int(unix.SIGCONT))
 	}
+	if rt.Sig != 0 {
+		again(rt.SigSeq, rt.Sig)
+	}
+}
+
+// operatorSignal sends a signal that somebody asked for: sig to the group of a
+// run, or -sig to its main process.
+func (t *turn) operatorSignal(sv *service, sig int) {
+	t.touch(sv)
+	next := sv.rt
+	next.SigSeq, next.Sig = next.SigSeq+1, sig
+	order := keeper.Signal{Tag: sv.name, Run: next.Run, Seq: next.SigSeq, Sig: unix.Signal(max(sig, -sig)), ToGroup: sig > 0}
+	t.set(sv, next)
+	t.act(func() { t.s.keeper.Signal(order) })
 }
