@@ -166,7 +166,7 @@ func (s Service) Step(ev Event, wall, mono int64) (Service, Effect, error) {
 	case Stop:
 		s.Wanted, s.Again, s.Queued, s.RetryAt = false, false, false, 0
 	case StartFree, StartHeld:
-		s.Wanted, s.Again, s.RetryAt = true, s.State == Stopping, 0
+		s.Wanted, s.Again, s.RetryAt = true, s.State == Stopping || s.Queued, 0
 		if to != s.State {
 			s.Attempts = 0
 		}
