@@ -134,7 +134,7 @@ func (b *bed) exitsInTheAbsence(t *testing.T, away func() (back func())) {
 	b.never(200*time.Millisecond, 25, "START .*")
 }
 
-// Scenario 149: the server is killed between SIGTERM and SIGKILL. The SIGKILL
+// Scenario 149, and F76: the server is killed between SIGTERM and SIGKILL. The SIGKILL
 // comes when it would have, and the caller's wish stands.
 func TestScenario149AStopGoesOnInTheNextServer(t *testing.T) {
 	t.Parallel()

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// Scenario 153: fifty upgrades from one version to another while somebody
-// connects every 5 ms.
+// Scenario 153, and what F70 and B21 lost: fifty upgrades from one version to
+// another while somebody connects every 5 ms.
 func TestStormOfUpgrades(t *testing.T) {
 	t.Parallel()
 	notShort(t)

@@ -21,14 +21,7 @@ func (o *ordered) Upgrade(int) { o.upgrades++ }
 // next is a server that takes over what this one has left.
 func (o *ordered) next(told func(*keeper.Welcome)) {
 	o.t.Helper()
-	w := &keeper.Welcome{Generation: 2, KeeperPID: 1, Held: map[string][]int{}}
-	for name, fd := range o.held {
-		mine, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
-		if err != nil {
-			o.t.Fatal(err)
-		}
-		w.Held[name] = []int{mine}
-	}
+	w := o.welcome()
 	told(w)
 	o.s = New(o.options(), o, quiet{})
 	if err := o.s.Begin(w); err != nil {
