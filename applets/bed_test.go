@@ -1,6 +1,7 @@
 package applets_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -28,6 +29,8 @@ type bed struct {
 	sock string   // --socket
 	wit  string   // the file of witnesses
 	env  []string // of zinit and of whatever runs beside it
+
+	program string // the zinit that is run, "": the one that was built
 
 	ns   string        // the pid namespace of its services, "" for ours
 	cmd  *exec.Cmd     // the keeper, nil before serve
@@ -133,7 +136,7 @@ func (b *bed) startCommand(cmd *exec.Cmd) error {
 
 // command is zinit with this bed's environment, in a session of its own.
 func (b *bed) command(args ...string) *exec.Cmd {
-	cmd := exec.Command(filepath.Join(built, "zinit"), args...)
+	cmd := exec.Command(cmp.Or(b.program, filepath.Join(built, "zinit")), args...)
 	cmd.Env, cmd.Dir = b.env, b.dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	return cmd

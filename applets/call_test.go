@@ -36,6 +36,7 @@ type (
 		Code   *int   `json:"code"`
 		Signal int    `json:"signal"`
 		Killed bool   `json:"killed"`
+		AtMS   int64  `json:"at_ms"`
 		Text   string `json:"text"`
 	}
 	version struct {

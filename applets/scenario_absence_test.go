@@ -65,6 +65,27 @@ func TestScenario016TheServersDumpIsNotLost(t *testing.T) {
 func TestScenario146ExitsInTheAbsenceAreAllKnown(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
+	b.exitsInTheAbsence(t, func() (back func()) {
+		old, _ := b.stopServer()
+		return func() { b.finishOff(old) }
+	})
+}
+
+// The same, when the server has been killed and zinit's file cannot be executed.
+func TestScenario146ExitsWithoutABinaryAreAllKnown(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.ownBinary()
+	b.exitsInTheAbsence(t, func() (back func()) {
+		said := b.said.String()
+		giveBack := b.serverless()
+		b.misses(4, said)
+		return giveBack
+	})
+}
+
+func (b *bed) exitsInTheAbsence(t *testing.T, away func() (back func())) {
+	t.Helper()
 	gate := b.dir + "/gate"
 	if err := syscall.Mkfifo(gate, 0o600); err != nil {
 		t.Fatal(err)
@@ -79,20 +100,23 @@ func TestScenario146ExitsInTheAbsenceAreAllKnown(t *testing.T) {
 	b.service("back", fmt.Sprintf("[service]\nexec = \"sh -c 'test -e %s/ran || { touch %s/ran; exec wit -gate %s -exit 30; }; exec wit'\"\n[lifecycle]\nrestart_delay_ms = 1\n", b.dir, b.dir, gate))
 	b.serve()
 	b.witnessed(24, "START .*")
-	old, _ := b.stopServer()
+	back := away()
+	begun := time.Now()
 	w, err := syscall.Open(gate, syscall.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	exits := b.witnessedAll(24, "EXIT .*")
+	b.witnessed(24, "EXIT .*")
+	ended := time.Now()
 	syscall.Close(w)
-	b.finishOff(old)
-	ended := map[string]time.Duration{}
-	for _, r := range exits {
-		ended[r.name] = r.at
-	}
+	<-time.After(2500 * time.Millisecond) // what is known later must not look later
+	back()
+	b.await("a server", func() error { return b.call("system.ping", nil, nil) })
 	for i := 1; i <= 20; i++ {
 		f := b.full(fmt.Sprintf("code%d", i))
+		if e := f.LastExit; e != nil && (e.AtMS < begun.Add(-time.Second).UnixMilli() || e.AtMS > ended.Add(time.Second).UnixMilli()) {
+			t.Errorf("code%d ended at %v by its status, between %v and %v in truth", i, time.UnixMilli(e.AtMS), begun, ended)
+		}
 		if f.State.State != "failed" || f.LastExit == nil || f.LastExit.Code == nil || *f.LastExit.Code != i || f.Run != 1 {
 			t.Errorf("code%d: %s, last exit %+v", i, f.State.State, f.LastExit)
 		}
@@ -110,13 +134,7 @@ func TestScenario146ExitsInTheAbsenceAreAllKnown(t *testing.T) {
 	b.never(200*time.Millisecond, 25, "START .*")
 }
 
-// witnessedAll waits for n records and returns them.
-func (b *bed) witnessedAll(n int, expr string) []record {
-	b.witnessed(n, expr)
-	return b.matching(expr)
-}
-
-// Scenario 149: the server is killed between SIGTERM and SIGKILL. The SIGKILL
+// Scenario 149, and F76: the server is killed between SIGTERM and SIGKILL. The SIGKILL
 // comes when it would have, and the caller's wish stands.
 func TestScenario149AStopGoesOnInTheNextServer(t *testing.T) {
 	t.Parallel()

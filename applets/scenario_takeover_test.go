@@ -29,7 +29,7 @@ func (b *bed) everyState() {
 	b.target("all", "[target]\n[dependencies]\nrequires = [\"up00\"]\n")
 }
 
-// Scenario 144: the server is killed while everything is quiet. Nothing of
+// Scenario 144, and F15: the server is killed while everything is quiet. Nothing of
 // what it knew is lost, no service feels it.
 func TestScenario144AKilledServerIsNotMissed(t *testing.T) {
 	t.Parallel()

@@ -229,7 +229,7 @@ func (s *storm) finish(title string) {
 
 // Scenario 145, and the promise of the whole design: the server is killed
 // again and again at any moment, and nothing is lost, repeated, refused or
-// started twice.
+// started twice (F71 too: no pipe dies with a server).
 func TestStormOfKills(t *testing.T) {
 	t.Parallel()
 	notShort(t)

@@ -3,16 +3,18 @@ package applets_test
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
 
-// Scenario 153: fifty upgrades from one version to another while somebody
-// connects every 5 ms.
+// Scenario 153, and what F70 and B21 lost: fifty upgrades from one version to
+// another while somebody connects every 5 ms.
 func TestStormOfUpgrades(t *testing.T) {
 	t.Parallel()
 	notShort(t)
@@ -41,6 +43,61 @@ func TestStormOfUpgrades(t *testing.T) {
 	}
 	s.tellRow("upgrades", n)
 	s.finish(fmt.Sprintf("storm of upgrades: %d services × 2 streams × 50 lines/s", len(s.cast)))
+}
+
+// A server that has said yes to an upgrade is killed before the keeper has heard
+// of it: the keeper stands still, and its socket is full. The next server sees to
+// it that the upgrade comes.
+func TestAnUpgradeIsNotLostWithItsServer(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.needs("a", "wit", "")
+	b.serve()
+	p := b.witnessed(1, "START a").proc
+	var v version
+	b.mustCall("system.version", nil, &v)
+	file := b.otherZinit("0.4.1-test")
+	c, err := net.Dial("unix", b.sock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	goOn := func() { _ = syscall.Kill(v.KeeperPID, syscall.SIGCONT) }
+	if err := syscall.Kill(v.KeeperPID, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer goOn()
+	for range 4000 { // the socket holds some hundreds of orders
+		if err := callOn(c, "service.kill", named{"name": "a", "signal": "SIGCONT"}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := callOn(c, "system.upgrade", named{"path": file, "token": "once"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.kill(v.PID); err != nil {
+		t.Fatal(err)
+	}
+	goOn()
+	var after struct {
+		version
+		Version   string `json:"version"`
+		Upgrading string `json:"upgrading"`
+	}
+	b.await("the other version", func() error {
+		if err := b.call("system.version", nil, &after); err != nil || after.Version != "0.4.1-test" || after.Upgrading != "" {
+			return fmt.Errorf("%+v, %v", after, err)
+		}
+		return nil
+	})
+	if after.Generation != v.Generation+2 {
+		t.Errorf("server %d became %d: the keeper has heard of the upgrade from the first, and nothing was tried", v.Generation, after.Generation)
+	}
+	b.mustCall("system.upgrade", named{"path": file, "token": "once"}, nil)
+	before, _ := b.killServer()
+	if before.PID != after.PID || !p.alive() {
+		t.Errorf("asked again it was done again, or the service ended: %+v became %+v", after, before)
+	}
 }
 
 // otherZinit makes a zinit that says it is of another version.

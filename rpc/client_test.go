@@ -152,6 +152,7 @@ func TestWhatIsNoZinitIsNotTakenForOneThatHasEnded(t *testing.T) {
 	}
 }
 
+// Scenario 141, for one: a path that is longer than a socket's may be.
 func TestDialSaysWhatIsWrongWithAPath(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -28,6 +28,7 @@ func stale(t *testing.T) string {
 	return path
 }
 
+// Scenario 141 is among them: a path that is longer than a socket's may be.
 func TestWhatIsVacant(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

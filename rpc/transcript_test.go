@@ -163,6 +163,8 @@ func like(pattern, text string) bool {
 // any text. -->"…" is sent as the bytes that Go's quotes mean, without a newline.
 // -->EOF ends sending, <--EOF is the end of the connection. Whatever comes
 // unasked for fails the next <--, so each transcript ends with one.
+//
+// Scenario 143, what the standard demands, is among them.
 func TestTranscripts(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("../testdata/rpc/*.txt")

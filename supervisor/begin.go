@@ -132,6 +132,7 @@ func (s *Supervisor) takeOver(w *keeper.Welcome, fd int) error {
 	s.journal, s.seq, s.specsHeld, s.booted, s.tokens = j, m.seq, m.specs, m.booted, m.tokens
 	s.install(c)
 	s.restore(m)
+	s.upgrading, s.upgradeKept = m.upgrade, m.upgrade
 	s.mu.Unlock()
 	s.attachAll(w)
 	s.mu.Lock()
@@ -160,6 +161,9 @@ func (s *Supervisor) takeOver(w *keeper.Welcome, fd int) error {
 			t.reconcile(s.services[name], ch, ok)
 			t.reconcileHook(s.services[name], helpers)
 		}
+		if w.Probation || w.UpgradeFailed != "" || s.ending != nil { // the keeper has had it, or it is no use
+			t.upgradeTo("")
+		}
 		return nil
 	})
 	s.mu.Lock()
@@ -173,6 +177,10 @@ func (s *Supervisor) takeOver(w *keeper.Welcome, fd int) error {
 		s.first = append(s.first, news{event: keeper.Event{Kind: keeper.Asked, Ask: a}})
 	}
 	s.say(LevelInfo, "server %d took over (pid %d, version %s)", w.Generation, unix.Getpid(), s.opt.Version)
+	if s.upgrading != "" {
+		s.say(LevelWarn, "the upgrade to %s was decided and did not begin; it does now", s.upgrading)
+		s.aside(s.upgradeAgain)
+	}
 	if w.UpgradeFailed != "" {
 		s.say(LevelError, "the upgrade was given up: %s", w.UpgradeFailed)
 	}
@@ -222,6 +230,7 @@ type memory struct {
 	how      string
 	by       int64
 	status   int
+	upgrade  string
 }
 
 func readFrames(frames [][]byte) memory {
@@ -245,6 +254,8 @@ func readFrames(frames [][]byte) memory {
 				m.how = d.String()
 			case frameEndBy:
 				m.by = d.Int()
+			case frameUpgrade:
+				m.upgrade = d.String()
 			case frameStatus:
 				m.status = int(d.Int())
 			}
@@ -382,9 +393,7 @@ func (t *turn) reconcile(sv *service, ch keeper.Child, found bool) {
 	case keeper.Execed:
 		t.execed(sv)
 	}
-	if rt.State == state.Stopping {
-		t.signalAgain(sv)
-	}
+	t.signalAgain(sv)
 }
 
 // later queues a fact of the welcome as if it had been told just now.
@@ -411,21 +420,39 @@ func (t *turn) reconcileAbsent(sv *service) {
 	}
 }
 
-// signalAgain repeats the signals of a stop; the keeper does not act twice on
-// a number.
+// signalAgain repeats the signals of a stop, and after them the one that an
+// operator asked for; the keeper does not act twice on a number.
 func (t *turn) signalAgain(sv *service) {
 	rt := sv.rt
-	again := func(seq uint64, sig unix.Signal) {
-		t.act(func() {
-			t.s.keeper.Signal(keeper.Signal{Tag: sv.name, Run: rt.Run, Seq: seq, Sig: sig, ToGroup: true})
-		})
+	again := func(seq uint64, sig int) {
+		order := keeper.Signal{Tag: sv.name, Run: rt.Run, Seq: seq, Sig: unix.Signal(max(sig, -sig)), ToGroup: sig > 0}
+		t.act(func() { t.s.keeper.Signal(order) })
+	}
+	last := rt.SigSeq
+	if rt.Sig != 0 {
+		last--
 	}
 	switch {
+	case rt.State != state.Stopping:
 	case rt.Killed, sv.cur.StopSignal == unix.SIGKILL:
-		again(rt.SigSeq, unix.SIGKILL)
+		again(last, int(unix.SIGKILL))
 		t.act(func() { t.s.killGroup(sv.name) })
-	case rt.SigSeq >= 2:
-		again(rt.SigSeq-1, sv.cur.StopSignal)
-		again(rt.SigSeq, unix.SIGCONT)
+	case last >= 2:
+		again(last-1, int(sv.cur.StopSignal))
+		again(last, int(unix.SIGCONT))
 	}
+	if rt.Sig != 0 {
+		again(rt.SigSeq, rt.Sig)
+	}
+}
+
+// operatorSignal sends a signal that somebody asked for: sig to the group of a
+// run, or -sig to its main process.
+func (t *turn) operatorSignal(sv *service, sig int) {
+	t.touch(sv)
+	next := sv.rt
+	next.SigSeq, next.Sig = next.SigSeq+1, sig
+	order := keeper.Signal{Tag: sv.name, Run: next.Run, Seq: next.SigSeq, Sig: unix.Signal(max(sig, -sig)), ToGroup: sig > 0}
+	t.set(sv, next)
+	t.act(func() { t.s.keeper.Signal(order) })
 }

@@ -134,7 +134,7 @@ func TestScenario192ADurationIsNeverNegative(t *testing.T) {
 	}
 }
 
-// Scenario 193: the server dies, the wall clock steps, and what was left of
+// Scenario 193, F76 and F77: the server dies, the wall clock steps, and what was left of
 // every delay is left.
 func TestScenario193TheWallClockStepsWhileThereIsNoServer(t *testing.T) {
 	for _, d := range []time.Duration{time.Hour, -time.Hour} {

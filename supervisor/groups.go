@@ -187,7 +187,7 @@ func (t *turn) signal(sv *service, next *state.Service, sig unix.Signal) {
 	if sv.preparing {
 		return
 	}
-	next.SigSeq++
+	next.SigSeq, next.Sig = next.SigSeq+1, 0
 	order := keeper.Signal{Tag: sv.name, Run: next.Run, Seq: next.SigSeq, Sig: sig, ToGroup: true}
 	t.act(func() {
 		t.s.keeper.Signal(order)

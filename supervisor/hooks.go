@@ -221,7 +221,7 @@ func (t *turn) signalHook(sv *service, next *state.Service, sig unix.Signal) {
 	if next.Hook == state.NoHook {
 		return
 	}
-	next.SigSeq++
+	next.SigSeq, next.Sig = next.SigSeq+1, 0
 	order := keeper.Signal{Tag: keeper.HelperTag(next.Hook.String(), sv.name), Run: next.HookSeq, Seq: next.SigSeq, Sig: sig, ToGroup: true}
 	t.act(func() { t.s.keeper.Signal(order) })
 }
@@ -240,20 +240,18 @@ func (s *Supervisor) ReloadService(name string, by Cause) error {
 		case sv.cur.ReloadSignal == 0 && !sv.cur.ReloadExec.Given():
 			return refuse(Refused, name, "zinit restart "+name+", or give its file reload_signal or reload_exec", "cannot reload %q: its file does not say how", name)
 		}
-		t.touch(sv)
-		next := sv.rt
 		if sv.cur.ReloadSignal != 0 {
-			next.SigSeq++
-			order := keeper.Signal{Tag: name, Run: next.Run, Seq: next.SigSeq, Sig: sv.cur.ReloadSignal}
-			t.act(func() { s.keeper.Signal(order) })
+			t.operatorSignal(sv, -int(sv.cur.ReloadSignal))
 		} else {
+			t.touch(sv)
+			next := sv.rt
 			next.HookSeq++
 			seq, run := next.HookSeq, next.Run
 			t.act(func() {
 				s.spawnHelper(sv, reloadKind, sv.cur.ReloadExec, seq, run, []string{fmt.Sprintf("ZINIT_PID=%d", next.Pid)})
 			})
+			t.set(sv, next)
 		}
-		t.set(sv, next)
 		s.say(LevelInfo, "%s: asked to reload (%s)", name, by)
 		return nil
 	})

@@ -39,6 +39,8 @@ func (s *Supervisor) take(n news) {
 		s.onRun(ev, "nothing of it is left", func(t *turn, sv *service) { t.goneBy(sv) })
 	case keeper.Asked:
 		s.onAsked(ev)
+	case keeper.Refused:
+		s.upgradeFailed(fmt.Sprintf("the keeper could not take the binary: %v", ev.Errno))
 	case keeper.Lost:
 		s.onLost()
 	}

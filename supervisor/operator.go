@@ -7,7 +7,6 @@ import (
 	"syscall"
 
 	"zinit/graph"
-	"zinit/supervisor/keeper"
 	"zinit/supervisor/spec"
 	"zinit/supervisor/state"
 )
@@ -343,12 +342,7 @@ func (s *Supervisor) Kill(name string, sig syscall.Signal, by Cause) error {
 		if !sv.rt.Live || sv.rt.Pid == 0 {
 			return refuse(NotRunning, name, "", "service not running: %s", name)
 		}
-		t.touch(sv)
-		next := sv.rt
-		next.SigSeq++
-		order := keeper.Signal{Tag: name, Run: next.Run, Seq: next.SigSeq, Sig: sig, ToGroup: true}
-		t.set(sv, next)
-		t.act(func() { s.keeper.Signal(order) })
+		t.operatorSignal(sv, int(sig))
 		s.say(LevelInfo, "%s: signal %s sent (%s)", name, signalName(int(sig)), by)
 		return nil
 	})

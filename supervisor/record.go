@@ -10,15 +10,16 @@ import (
 
 // The fields of a frame. Numbers are never used again for something else.
 const (
-	frameService = 1 // a service: its fields below
-	frameForget  = 2 // the name of a service that is no more
-	frameSpecs   = 3 // N of "specs/N", the accepted definitions
-	frameSeq     = 4 // number of the last transition
-	frameEnding  = 5 // a shutdown in progress: its word
-	frameEndBy   = 6 // its deadline
-	frameBooted  = 7 // when the boot began
-	frameToken   = 8 // of a request that was decided, and when
-	frameStatus  = 9 // of a shutdown in progress: zinit's exit status
+	frameService = 1  // a service: its fields below
+	frameForget  = 2  // the name of a service that is no more
+	frameSpecs   = 3  // N of "specs/N", the accepted definitions
+	frameSeq     = 4  // number of the last transition
+	frameEnding  = 5  // a shutdown in progress: its word
+	frameEndBy   = 6  // its deadline
+	frameBooted  = 7  // when the boot began
+	frameToken   = 8  // of a request that was decided, and when
+	frameStatus  = 9  // of a shutdown in progress: zinit's exit status
+	frameUpgrade = 10 // the binary of an upgrade under way; "": none is
 )
 
 // journalMost is the size at which the journal is written afresh, with the
@@ -49,6 +50,9 @@ func (s *Supervisor) record(t *turn) error {
 	if t.token != "" {
 		encodeToken(&frame, t.token, t.mono)
 	}
+	if s.upgrading != s.upgradeKept {
+		frame.String(frameUpgrade, s.upgrading)
+	}
 	if e := s.ending; e != nil {
 		frame.String(frameEnding, e.how)
 		frame.Int(frameEndBy, e.by)
@@ -60,6 +64,7 @@ func (s *Supervisor) record(t *turn) error {
 	if err := s.journal.Append(frame.Payload()); err != nil {
 		return refuse(Unrecorded, "", "nothing was done; try again when there is memory", "cannot record the decision: %v", err)
 	}
+	s.upgradeKept = s.upgrading
 	if s.fresh != nil && s.fresh.Append(frame.Payload()) != nil {
 		s.fresh.Close()
 		s.fresh = nil
@@ -97,6 +102,7 @@ func (s *Supervisor) snapshot() []byte {
 	frame.Int(frameBooted, s.booted)
 	frame.Uint(frameSeq, s.seq)
 	s.tokens.encode(&frame)
+	frame.String(frameUpgrade, s.upgrading)
 	if s.ending != nil {
 		frame.String(frameEnding, s.ending.how)
 		frame.Int(frameEndBy, s.ending.by)
@@ -228,6 +234,7 @@ func walk(rt *state.Service, w *walker) {
 	number(w, 48, &rt.UID)
 	number(w, 50, &rt.LookBy)
 	flag(w, 52, &rt.Last.OOM)
+	number(w, 53, &rt.Sig)
 }
 
 func number[T ~int | ~int64 | ~uint64 | ~uint8](w *walker, id uint64, p *T) {

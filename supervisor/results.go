@@ -167,6 +167,7 @@ type Version struct {
 
 	Probation     bool   `json:"probation,omitempty"`      // an upgrade that has yet to prove itself
 	UpgradeFailed string `json:"upgrade_failed,omitempty"` // why the last upgrade was given up
+	Upgrading     string `json:"upgrading,omitempty"`      // the binary of an upgrade that is decided and not done
 	Mode          string `json:"mode"`                     // machine container user
 	StartedMS     int64  `json:"started_ms"`
 }

@@ -134,9 +134,7 @@ func (w *world) ask(s step) {
 		}
 		_, err = w.s.Restart(names, me, StopOptions{})
 	case "kill":
-		w.killing = true
 		err = w.s.Kill(names[0], syscall.Signal(max(s.num(1), 1)), me)
-		w.killing = false
 	case "reload", "reload-restart":
 		err = w.reload(s.files, s.verb == "reload-restart")
 	case "shutdown":

@@ -132,7 +132,9 @@ type Supervisor struct {
 	emergency   string // tag of the emergency that is open; "": none is
 	generation  uint64
 	probation   bool   // this server's binary has yet to prove itself
-	upgrade     string // why the keeper gave an upgrade up; "": it did not
+	upgrade     string // why an upgrade was given up; "": none was
+	upgrading   string // the binary of an upgrade under way; "": none is
+	upgradeKept string // the same, as the journal has it
 	keeperPID   int
 	groups      groups
 	samples     samples // of what services use; has a lock of its own
@@ -324,6 +326,8 @@ func (s *Supervisor) Seq() uint64 {
 
 // Version tells which zinit this is.
 func (s *Supervisor) Version() Version {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return Version{Version: s.opt.Version, PID: unix.Getpid(), Generation: s.generation,
-		Probation: s.probation, UpgradeFailed: s.upgrade, KeeperPID: s.keeperPID, Mode: string(s.opt.Mode), StartedMS: s.started / 1e6}
+		Probation: s.probation, UpgradeFailed: s.upgrade, Upgrading: s.upgrading, KeeperPID: s.keeperPID, Mode: string(s.opt.Mode), StartedMS: s.started / 1e6}
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,25 +14,17 @@ import (
 // Upgrade replaces this server by the binary in a file: the keeper holds it, ends
 // this process and starts that one, which takes over. When it does not come up the
 // keeper goes back by itself. What can be seen beforehand is refused.
+//
+// What was decided is done: should this process end before the keeper has heard of
+// it, its successor reads the path in the journal and gives the order.
 func (s *Supervisor) Upgrade(path string, by Cause) error {
 	by.Text = "upgrade"
 	if s.decided(by) {
 		return nil
 	}
-	if !filepath.IsAbs(path) {
-		return refuse(Invalid, "", "", "cannot upgrade to %q: give an absolute path", path)
-	}
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	fd, err := openUpgrade(path)
 	if err != nil {
-		return refuse(Invalid, "", "the running server goes on", "cannot upgrade: %v", err)
-	}
-	defer f.Close()
-	if err := executable(f); err != nil {
-		return refuse(Invalid, "", "the running server goes on", "cannot upgrade to %s: %v", path, err)
-	}
-	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
-	if err != nil {
-		return refuse(Unrecorded, "", "", "cannot upgrade: %v", err)
+		return err
 	}
 	given := false
 	err = s.decideBy(by, func(t *turn) error {
@@ -39,8 +32,9 @@ func (s *Supervisor) Upgrade(path string, by Cause) error {
 			return refuse(ShuttingDown, "", "", "cannot upgrade: zinit is shutting down")
 		}
 		s.say(LevelInfo, "upgrading to %s (%s)", path, by)
+		t.upgradeTo(path)
 		t.act(func() {
-			given = true
+			given, s.holding["upgrade"] = true, fd
 			s.keeper.Upgrade(fd)
 		})
 		return nil
@@ -49,6 +43,57 @@ func (s *Supervisor) Upgrade(path string, by Cause) error {
 		unix.Close(fd)
 	}
 	return err
+}
+
+// upgradeTo notes an upgrade under way, or with "" that none is any more.
+func (t *turn) upgradeTo(path string) {
+	s, was := t.s, t.s.upgrading
+	t.undoes = append(t.undoes, func() { s.upgrading = was })
+	s.upgrading = path
+}
+
+// upgradeAgain gives the order of an upgrade that a server before this one had
+// decided and could not give.
+func (s *Supervisor) upgradeAgain() {
+	if err := s.Upgrade(s.Version().Upgrading, Cause{Kind: "takeover"}); err != nil {
+		s.upgradeFailed(err.Error())
+	}
+}
+
+// upgradeFailed ends an upgrade that has come to nothing while this server lives.
+func (s *Supervisor) upgradeFailed(why string) {
+	s.say(LevelError, "the upgrade was given up: %s", why)
+	err := s.decide("the upgrade was given up", func(t *turn) error {
+		s.upgrade = why
+		if fd, ok := s.holding["upgrade"]; ok {
+			unix.Close(fd)
+			delete(s.holding, "upgrade")
+		}
+		t.upgradeTo("")
+		return nil
+	})
+	if err != nil {
+		s.soon(time.Second, func() { s.upgradeFailed(why) })
+	}
+}
+
+// openUpgrade opens a binary that can be a server on this machine.
+func openUpgrade(path string) (fd int, err error) {
+	if !filepath.IsAbs(path) {
+		return -1, refuse(Invalid, "", "", "cannot upgrade to %q: give an absolute path", path)
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return -1, refuse(Invalid, "", "the running server goes on", "cannot upgrade: %v", err)
+	}
+	defer f.Close()
+	if err := executable(f); err != nil {
+		return -1, refuse(Invalid, "", "the running server goes on", "cannot upgrade to %s: %v", path, err)
+	}
+	if fd, err = unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3); err != nil {
+		return -1, refuse(Unrecorded, "", "", "cannot upgrade: %v", err)
+	}
+	return fd, nil
 }
 
 // executable refuses a file that cannot be a server on this machine.

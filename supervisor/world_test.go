@@ -58,7 +58,6 @@ type world struct {
 	refused string          // the first event that the table refused
 	bare    bool            // check little: the promises are held elsewhere
 	made    *twin
-	killing bool // an operator sends a signal
 }
 
 // run is one process, with its group, as the keeper knows it.

@@ -35,11 +35,12 @@ func (s *session) upgrade(c *call) error {
 	if err := s.call(c.ctx, "system.upgrade", map[string]string{"path": path}, nil); err != nil {
 		return err
 	}
-	for deadline := time.Now().Add(comeBack); after.Generation <= before.Generation; {
+	for deadline := time.Now().Add(comeBack); ; {
+		after = supervisor.Version{}
 		if err := s.call(c.ctx, "system.version", nil, &after); err != nil {
 			return err
 		}
-		if after.Generation > before.Generation {
+		if over := after.Generation > before.Generation || after.UpgradeFailed != before.UpgradeFailed; over && after.Upgrading == "" {
 			break
 		}
 		if time.Now().After(deadline) {

@@ -112,6 +112,7 @@ type Service struct {
 	Since     int64
 	SinceMono int64
 	SigSeq    uint64 // of the last signal sent; grows over all runs
+	Sig       int    // which that was, if an operator asked for it, negative: to the main process alone; 0: it was part of a stop
 
 	Seq        uint64 // number of its last transition
 	FirstStart int64  // when its first run began, and
@@ -165,7 +166,7 @@ func (s Service) Step(ev Event, wall, mono int64) (Service, Effect, error) {
 	case Stop:
 		s.Wanted, s.Again, s.Queued, s.RetryAt = false, false, false, 0
 	case StartFree, StartHeld:
-		s.Wanted, s.Again, s.RetryAt = true, s.State == Stopping, 0
+		s.Wanted, s.Again, s.RetryAt = true, s.State == Stopping || s.Queued, 0
 		if to != s.State {
 			s.Attempts = 0
 		}
@@ -187,7 +188,7 @@ func (s Service) Step(ev Event, wall, mono int64) (Service, Effect, error) {
 	}
 	if do&Spawn != 0 {
 		s.Run++
-		s.Live, s.Pid, s.OK = true, 0, false
+		s.Live, s.Pid, s.OK, s.Sig = true, 0, false, 0
 		s.Hook, s.PostDue, s.MainGone = NoHook, false, false
 		s.ProbeAt, s.ProbeFailures, s.Unwell, s.StatusText = 0, 0, "", ""
 	}
