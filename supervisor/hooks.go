@@ -180,19 +180,21 @@ func (t *turn) hookEnded(sv *service, text string) {
 	t.afterHook(sv)
 }
 
-// afterHook runs post_exec when it is due and nothing else is waited for, or else
-// goes on when nothing of the run is left.
+// afterHook goes on when nothing of the run is left and no hook is waited for: with
+// post_exec, where it is due, which has the whole stop timeout for itself.
 func (t *turn) afterHook(sv *service) {
 	switch {
-	case sv.rt.Hook != state.NoHook || sv.rt.Live:
-	case sv.rt.PostDue:
+	case sv.rt.Hook != state.NoHook || sv.rt.Live || !sv.rt.MainGone:
+	case !sv.rt.PostDue:
+		t.goneBy(sv)
+	case t.peopled(sv):
+	default:
 		next := sv.rt
-		next.PostDue = false
+		next.PostDue, next.Killed, next.Stuck, next.LeftBy, next.LookBy = false, false, false, 0, 0
+		next.StopBy = t.mono + t.s.stopTimeout(sv)
 		t.beginHook(sv, &next, state.PostHook)
 		t.touch(sv)
 		t.set(sv, next)
-	case sv.rt.MainGone:
-		t.goneBy(sv)
 	}
 }
 

@@ -112,7 +112,11 @@ func (s *Supervisor) longestChain() int64 {
 				before = max(before, sum[e.From])
 			}
 		}
-		sum[name] = before + int64(sv.spec.StopTimeout)
+		own := int64(sv.spec.StopTimeout)
+		if sv.cur.PostExec.Given() {
+			own *= 2
+		}
+		sum[name] = before + own
 		longest = max(longest, sum[name])
 	}
 	return longest
