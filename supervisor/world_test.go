@@ -121,7 +121,7 @@ func (w *world) successor() {
 	w.gen++
 	w.watched = map[string]func(){}
 	gen := w.gen
-	w.s = New(Options{Mode: User, LogLevel: LevelWarn, Now: func() int64 { return w.now },
+	w.s = New(Options{Mode: User, LogLevel: LevelWarn, Proc: "/proc/none", Now: func() int64 { return w.now },
 		Wall: func() int64 { return 1_700_000_000e9 + w.now + w.skew }, Jitter: func() float64 { return 0 },
 		Aside: func(f func()) { f() },
 		After: func(d time.Duration, f func()) { w.waits = append(w.waits, wait{w.now + int64(d), gen, f}) }}, w, &ear{w: w})
