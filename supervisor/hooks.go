@@ -169,13 +169,13 @@ func (t *turn) hookEnded(sv *service, text string) {
 	case h == state.PreHook:
 		run := sv.rt.Run
 		t.act(func() { t.s.spawn(sv, run) })
-	case h == state.StopHook && text != "" && sv.rt.Live:
+	case h == state.StopHook && text != "" && sv.rt.Live && !sv.rt.Killed:
 		t.s.say(LevelWarn, "%s: stop_exec failed (%s); sending %s", sv.name, text, signalName(int(sv.cur.StopSignal)))
 		next := sv.rt
 		t.stopSignal(sv, &next)
 		t.set(sv, next)
-	case h == state.PostHook && text != "":
-		t.s.say(LevelWarn, "%s: post_exec failed: %s", sv.name, text)
+	case text != "":
+		t.s.say(LevelWarn, "%s: %s_exec failed: %s", sv.name, h, text)
 	}
 	t.afterHook(sv)
 }
