@@ -36,6 +36,7 @@ type (
 		Code   *int   `json:"code"`
 		Signal int    `json:"signal"`
 		Killed bool   `json:"killed"`
+		Core   bool   `json:"core"`
 		Text   string `json:"text"`
 	}
 	version struct {
