@@ -29,6 +29,7 @@ type (
 		LastExit *exit    `json:"last_exit"`
 		Warnings []string `json:"warnings"`
 		Held     string   `json:"contained"`
+		Says     string   `json:"status_text"`
 	}
 	exit struct {
 		Run    uint64 `json:"run"`
