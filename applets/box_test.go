@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,6 +39,7 @@ type boxed struct {
 	Close    []int // descriptors
 	ReadOnly bool
 	NoProc   bool
+	Dirty    bool // in the state that a careless parent leaves, see soil
 }
 
 // boxVar tells the test program to be the beginning of a box.
@@ -58,7 +61,41 @@ func enterBox(text string) error {
 	for _, fd := range x.Close {
 		unix.Close(fd)
 	}
+	if x.Dirty {
+		runtime.LockOSThread()
+		if err := soil(); err != nil {
+			return err
+		}
+		x.Env = append(x.Env, "LISTEN_FDS=3", "LISTEN_PID=1", "NOTIFY_SOCKET=/w/nobody")
+	}
 	return unix.Exec(x.Path, x.Args, x.Env)
+}
+
+// soil puts this thread and process into the state of scenario 50.
+func soil() error {
+	for range 50 {
+		fd, err := unix.Dup(2)
+		if err != nil {
+			return err
+		}
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0); err != nil {
+			return err
+		}
+	}
+	ignore := [4]uintptr{1}
+	for _, sig := range []unix.Signal{unix.SIGHUP, unix.SIGPIPE} {
+		if _, _, errno := syscall.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&ignore)), 0, 8, 0, 0); errno != 0 {
+			return errno
+		}
+	}
+	blocked := unix.Sigset_t{}
+	blocked.Val[0] = 1 << (unix.SIGTERM - 1)
+	unix.Umask(0o077)
+	return errors.Join(
+		unix.PthreadSigmask(unix.SIG_BLOCK, &blocked, nil),
+		unix.Setpriority(unix.PRIO_PROCESS, 0, 5),
+		unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 1024, Max: 4096}),
+	)
 }
 
 func (x *boxed) mount() error {

@@ -29,6 +29,7 @@ type (
 		LastExit *exit    `json:"last_exit"`
 		Warnings []string `json:"warnings"`
 		Held     string   `json:"contained"`
+		Says     string   `json:"status_text"`
 	}
 	exit struct {
 		Run    uint64 `json:"run"`
@@ -37,6 +38,7 @@ type (
 		Signal int    `json:"signal"`
 		Killed bool   `json:"killed"`
 		AtMS   int64  `json:"at_ms"`
+		Core   bool   `json:"core"`
 		Text   string `json:"text"`
 	}
 	version struct {

@@ -90,8 +90,8 @@ type container struct {
 }
 
 // newContainer imports the image that `make image` makes, with the witness and
-// these services in it.
-func (e *engine) newContainer(t *testing.T, image string, services map[string]string) *container {
+// these services in it, and more entries as testdata/initramfs takes them.
+func (e *engine) newContainer(t *testing.T, image string, services map[string]string, entries ...string) *container {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "zi")
 	if err != nil {
@@ -106,6 +106,7 @@ func (e *engine) newContainer(t *testing.T, image string, services map[string]st
 	}
 	file := filepath.Join(dir, "image.tar")
 	args := []string{"-format", "tar", "-zinit", filepath.Join(built, "zinit-static"), "-o", file, "bin/wit=" + filepath.Join(built, "wit"), "w/"}
+	args = append(args, entries...)
 	for name, text := range services {
 		src := filepath.Join(dir, name+".toml")
 		if err := os.WriteFile(src, []byte(text), 0o644); err != nil {
@@ -181,6 +182,8 @@ func TestContainers(t *testing.T) {
 			t.Errorf("the socket is spoken of %d times", n)
 		}
 	})
+	t.Run("Scenario028 a random user without capabilities", func(t *testing.T) { powerless(t, e) })
+	t.Run("Scenario031 out of memory", func(t *testing.T) { hungry(t, e) })
 	t.Run("Scenario029 below another init", func(t *testing.T) {
 		c := e.newContainer(t, "below", map[string]string{"a": "[service]\nexec = \"wit -fork 3 -fork-mode double\"\n"})
 		c.starts("below", []string{"--init"}, "-c")
@@ -194,6 +197,84 @@ func TestContainers(t *testing.T) {
 			t.Errorf("status %s after an orderly stop", status)
 		}
 	})
+}
+
+// powerless: zinit is a user that no file knows and may do nothing special. It starts,
+// stops and reaps; what it cannot give a service is that service's error.
+func powerless(t *testing.T, e *engine) {
+	c := e.newContainer(t, "powerless", map[string]string{
+		"plain":   "[service]\nexec = \"wit -fork 1 -fork-mode double\"\n",
+		"other":   "[service]\nexec = \"wit\"\nuser = \"1000\"\n[lifecycle]\nrestart = \"never\"\n",
+		"eager":   "[service]\nexec = \"wit\"\nnice = -5\n[lifecycle]\nrestart = \"never\"\n",
+		"patient": "[service]\nexec = \"wit\"\nnice = 5\n",
+	})
+	c.starts("powerless", []string{"--user", "1000730000", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "-e", "ZINIT_SOCKET=/w/z.sock"})
+	c.sock = filepath.Join(c.dir, "z.sock")
+	p := c.here(c.witnessed(1, "START plain").proc)
+	c.witnessed(1, "START patient")
+	c.await("the socket", func() error { return c.call("system.ping", nil, nil) })
+	for name, want := range map[string]string{"other": "user", "eager": "nice"} {
+		c.awaitState(name, "failed")
+		if f := c.full(name); f.State.Reason.Type != "spawn_error" || !strings.Contains(f.Reason, want) || !strings.Contains(f.Reason, "not permitted") && !strings.Contains(f.Reason, "permission denied") {
+			t.Errorf("%s: %+v, %s", name, f.State, f.Reason)
+		}
+	}
+	if len(c.matching("START (other|eager)")) != 0 {
+		t.Errorf("it ran all the same: %q", c.records())
+	}
+	if uid := strings.Fields(statusField(p.pid, "Uid")); len(uid) != 4 || uid[1] != "1000730000" {
+		t.Errorf("the service is user %q", uid)
+	}
+	child := c.here(c.witnessed(1, "START plain.child").proc)
+	if err := c.kill(child.pid); err != nil {
+		t.Fatal(err)
+	}
+	c.await("the orphan to be reaped", func() error {
+		if statFields(child.pid) != nil && processOf(child.pid).start == child.start {
+			return fmt.Errorf("pid %d is there", child.pid)
+		}
+		return nil
+	})
+	if status := c.stops(); status != "0" {
+		t.Errorf("status %s after an orderly stop", status)
+	}
+	c.witnessed(1, "EXIT plain 0")
+}
+
+// hungry: the container has little memory and one service takes all of it. It
+// is killed; the keeper and the other services stay. So does the server, or another
+// takes over: the kernel may see a second shortage before it has freed what it
+// took, and in a container nobody can be better protected than others.
+func hungry(t *testing.T, e *engine) {
+	busybox, err := findProgram("busybox")
+	if err != nil {
+		skipRing(t, "container", "no busybox", "as root, run: testdata/setup.sh vm")
+	}
+	c := e.newContainer(t, "hungry", map[string]string{
+		"good": "[service]\nexec = \"wit\"\n",
+		"eats": "[service]\nexec = \"tail /dev/zero\"\n[lifecycle]\nrestart = \"never\"\n[dependencies]\nrequires = [\"good\"]\n",
+	}, "bin/tail="+busybox)
+	c.starts("hungry", []string{"--memory", "48m"})
+	c.await("the socket", func() error { return c.call("system.ping", nil, nil) })
+	var before, after version
+	c.mustCall("system.version", nil, &before)
+	var f full
+	c.await("the end of it", func() error {
+		if err := c.call("service.status_full", named{"name": "eats"}, &f); err != nil || f.State.State != "failed" {
+			return fmt.Errorf("%v, %s", err, f.State.State)
+		}
+		return c.call("system.version", nil, &after)
+	})
+	if f.LastExit == nil || f.LastExit.Signal != 9 || f.LastExit.Killed || !strings.Contains(f.Reason, "KILL") && !strings.Contains(f.Reason, "want of memory") {
+		t.Errorf("%s, last exit %+v", f.Reason, f.LastExit)
+	}
+	if after.KeeperPID != before.KeeperPID || after.Generation > before.Generation+1 || len(c.matching("START good")) != 1 || c.full("good").State.State != "running" {
+		t.Errorf("%+v became %+v, and good is %s", before, after, c.full("good").State.State)
+	}
+	if status := c.stops(); status != "0" {
+		t.Errorf("status %s after an orderly stop", status)
+	}
+	c.witnessed(1, "EXIT good 0")
 }
 
 // adopts wants the keeper to be the parent of the three orphans of service a,

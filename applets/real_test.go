@@ -1,8 +1,10 @@
 package applets_test
 
 import (
+	"bufio"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,22 +19,23 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestRealSoftware runs testdata/real/real.txtar: redis, nginx and postgresql
-// from Debian, under the service files beside it.
+// TestRealSoftware runs testdata/real/real.txtar: servers from Debian, under the
+// service files beside it. Among them are one that drops to a user of its own, one
+// that says when it is ready, and one that forks away.
 func TestRealSoftware(t *testing.T) {
 	t.Parallel()
 	notShort(t)
 	if os.Getuid() != 0 {
 		skipRing(t, "real", "postgresql runs as a user of its own, which takes root", "run make test as root")
 	}
-	wantPrograms(t, "real", "redis-server", "redis-cli", "nginx", "psql", "pg_isready")
+	wantPrograms(t, "real", "redis-server", "redis-cli", "nginx", "psql", "pg_isready", "sshd", "cron", "memcached")
 	if found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres"); len(found) == 0 {
 		skipRing(t, "real", "no postgresql server", "as root, run: testdata/setup.sh real")
 	}
 	dir := filepath.Join(root, "testdata", "real")
 	cmds := commands()
 	for name, f := range map[string]command{
-		"eventually": cmdEventually, "get": cmdGet, "killed": cmdKilled, "owner": cmdOwner, "nothing": cmdNothing,
+		"eventually": cmdEventually, "get": cmdGet, "killed": cmdKilled, "owner": cmdOwner, "nothing": cmdNothing, "greets": cmdGreets,
 	} {
 		cmds[name] = asScriptCommand(f)
 	}
@@ -93,6 +96,33 @@ func cmdGet(b *bed, ts *testscript.TestScript, neg bool, args []string) {
 			err = fmt.Errorf("status %d: %.200s", resp.StatusCode, body)
 		}
 		return err
+	}))
+}
+
+// greets REGEXP PORT [LINE]: who listens there says it, at once or to a line; with !
+// nobody listens.
+func cmdGreets(b *bed, ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, len(args) == 2 || len(args) == 3, "greets REGEXP PORT [LINE]")
+	re, err := regexp.Compile(args[0])
+	ts.Check(err)
+	ts.Check(until(30*time.Second, "the greeting of port "+args[1], func() error {
+		c, err := net.DialTimeout("tcp", "127.0.0.1:"+args[1], 5*time.Second)
+		if err != nil || neg {
+			if (err != nil) == neg {
+				return nil
+			}
+			return fmt.Errorf("somebody listens, or nobody: %v", err)
+		}
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+		if len(args) == 3 {
+			fmt.Fprintf(c, "%s\r\n", args[2])
+		}
+		line, err := bufio.NewReader(c).ReadString('\n')
+		if !re.MatchString(line) {
+			return fmt.Errorf("it says %q, %v", line, err)
+		}
+		return nil
 	}))
 }
 

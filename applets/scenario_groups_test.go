@@ -45,6 +45,24 @@ func TestScenario089AnEscapedSessionEndsWithItsService(t *testing.T) {
 	}
 }
 
+// post_exec runs when nothing of the run is left, wherever it went.
+func TestPostExecWaitsForAnEscapedSession(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.service("a", "[service]\nexec = \"wit -fork 1 -fork-mode session -fork-ignore-term\"\n"+
+		"[lifecycle]\nstop_timeout_ms = 1000\npost_exec = \"wit -look -kind POST -exit 0\"\n")
+	b.serveGroups(t)
+	child := b.witnessed(1, "START a.child").proc
+	b.stopped("a")
+	b.witnessed(1, "POST a")
+	if left := b.matching("LEFT a .*"); len(left) != 0 || b.here(child).alive() {
+		t.Errorf("post_exec found %q", left)
+	}
+	if f := b.full("a"); f.State.State != "exited" {
+		t.Errorf("zinit says %s: %s", f.State.State, f.Reason)
+	}
+}
+
 // Scenario 45: what a main process leaves behind in another session is ended
 // before the next run, and there is no "running" without a main process.
 func TestScenario045ADoubleForkIsEndedBeforeTheNextRun(t *testing.T) {

@@ -44,6 +44,34 @@ func TestScenario050AServiceInheritsACleanState(t *testing.T) {
 	}
 }
 
+// Scenario 50, of PID 1: whatever a container engine leaves it with, a service has
+// nothing of it.
+func TestScenario050AServiceOfADirtyPID1IsClean(t *testing.T) {
+	t.Parallel()
+	wantPrograms(t, "vm", "busybox")
+	x := newBox(t)
+	x.Dirty = true
+	box, _ := findProgram("busybox")
+	if err := copyProgram(filepath.Join(x.Root, "bin", "sleep"), box); err != nil {
+		t.Fatal(err)
+	}
+	x.service("plain", "[service]\nexec = \"sleep 1000\"\n")
+	x.runs()
+	x.await("the socket", func() error { return x.call("system.ping", nil, nil) })
+	x.awaitState("plain", "running")
+	if own, nice := statusField(x.init.Pid, "Umask"), statFields(x.init.Pid)[16]; own != "0077" || nice != "5" {
+		t.Fatalf("PID 1 itself is clean: umask %s, nice %s", own, nice)
+	}
+	p := x.here(proc{pid: x.full("plain").State.PID})
+	wantClean(t, p.pid, "0022", "1024:4096")
+	env := strings.Split(readText(fmt.Sprintf("/proc/%d/environ", p.pid)), "\x00")
+	slices.Sort(env)
+	if got := strings.Join(env, " "); strings.Contains(got, "LISTEN_") || strings.Contains(got, "NOTIFY_") || !strings.Contains(got, "ZINIT_SERVICE=plain") {
+		t.Errorf("its environment is %s", got)
+	}
+	x.terminates(0)
+}
+
 // dirtyServer is `zinit server` with signals ignored and blocked, nice 5, a
 // narrow umask, low limits, fifty descriptors too many and other supervisors'
 // variables.
@@ -76,11 +104,13 @@ func wantClean(t *testing.T, pid int, umask, nofile string) {
 		}
 	}
 	open := fds(pid)
-	if len(open) != 3 || open["0"] != "/dev/null" || !strings.HasPrefix(open["1"], "pipe:") || !strings.HasPrefix(open["2"], "pipe:") {
+	if len(open) != 3 || !strings.HasSuffix(open["0"], "/dev/null") || !strings.HasPrefix(open["1"], "pipe:") || !strings.HasPrefix(open["2"], "pipe:") {
 		t.Errorf("descriptors are %q, want 0 (/dev/null), 1 and 2 (pipes)", open)
 	}
-	if cwd, _ := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid)); cwd != "/" {
-		t.Errorf("the working directory is %q", cwd)
+	cwd, err1 := os.Stat(fmt.Sprintf("/proc/%d/cwd", pid))
+	top, err2 := os.Stat(fmt.Sprintf("/proc/%d/root", pid))
+	if err1 != nil || err2 != nil || !os.SameFile(cwd, top) {
+		t.Errorf("the working directory is %v: %v, %v", cwd, err1, err2)
 	}
 	f := statFields(pid)
 	if len(f) < 20 {
@@ -92,7 +122,8 @@ func wantClean(t *testing.T, pid int, umask, nofile string) {
 	if f[4] != "0" {
 		t.Errorf("it has a controlling terminal, %s", f[4])
 	}
-	if os.Getuid() == 0 && f[16] != "0" { // raising priority takes a privilege
+	own, _ := os.Readlink("/proc/self/ns/user")
+	if theirs, _ := os.Readlink(fmt.Sprintf("/proc/%d/ns/user", pid)); os.Getuid() == 0 && theirs == own && f[16] != "0" { // raising priority takes a privilege
 		t.Errorf("nice is %s", f[16])
 	}
 	if got := limit(pid, "Max open files"); got != nofile {

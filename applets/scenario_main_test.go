@@ -218,7 +218,8 @@ func TestScenario021StopSignalsDoNotAddUp(t *testing.T) {
 }
 
 // Scenario 22: what would take 150 s fits into the time that a container
-// engine gives, and the order is kept.
+// engine gives, the order is kept, and whoever asks meanwhile is told that the
+// stop is forced.
 func TestScenario022TheShutdownFitsTheGrace(t *testing.T) {
 	t.Parallel()
 	x := newBox(t)
@@ -232,8 +233,20 @@ func TestScenario022TheShutdownFitsTheGrace(t *testing.T) {
 	x.Args = append(x.Args, "--shutdown-timeout", "5s")
 	x.runs()
 	x.witnessed(1, "START s4")
+	x.await("the socket", func() error { return x.call("system.ping", nil, nil) })
 	begin := time.Now()
-	x.terminates(0)
+	if err := x.init.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	x.await("the reason to say it", func() error {
+		for _, name := range []string{"s4", "s3", "s2"} { // stopping, and killed
+			if f := x.full(name); strings.Contains(f.Reason, "; forced: the shutdown has 2 %") {
+				return nil
+			}
+		}
+		return fmt.Errorf("s4: %s", x.full("s4").Reason)
+	})
+	x.wantStatus(0)
 	if took := time.Since(begin); took > patience*5*time.Second {
 		t.Errorf("the stop took %v of 5 s", took)
 	}

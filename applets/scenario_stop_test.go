@@ -1,6 +1,11 @@
 package applets_test
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -76,4 +81,111 @@ func TestScenario088TheTimeoutIsHonouredBothWays(t *testing.T) {
 	if f := b.full("a"); f.LastExit == nil || f.LastExit.Killed || f.State.State != "exited" {
 		t.Errorf("zinit says %s, last exit %+v", f.State.State, f.LastExit)
 	}
+}
+
+// Scenario 96: ten clients stop one service. All are told the same, and it is told
+// once.
+func TestScenario096ConcurrentStopsAreOneStop(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.service("a", "[service]\nexec = \"wit -term-delay 500ms\"\n")
+	b.serve()
+	b.witnessed(1, "START a")
+	type answer struct {
+		Outcomes []struct {
+			Name, State, Reason string
+			OK                  bool
+		}
+	}
+	var clients sync.WaitGroup
+	answers := make([]answer, 10)
+	errs := make([]error, len(answers))
+	for i := range answers {
+		clients.Go(func() {
+			errs[i] = b.call("service.stop", named{"name": "a", "wait": true}, &answers[i])
+		})
+	}
+	clients.Wait()
+	for i, a := range answers {
+		if errs[i] != nil || fmt.Sprint(a) != fmt.Sprint(answers[0]) || len(a.Outcomes) != 1 || !a.Outcomes[0].OK || a.Outcomes[0].State != "exited" {
+			t.Errorf("client %d is told %+v, %v", i, a, errs[i])
+		}
+	}
+	if len(b.matching("TERM a")) != 1 || len(b.matching("EXIT a 0")) != 1 {
+		t.Errorf("the witness saw %q", b.records())
+	}
+}
+
+// Scenario 98: what fifty services of all kinds need to stop is known beforehand,
+// said, and kept.
+func TestScenario098AShutdownKeepsItsBound(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	for i := range 50 {
+		how := []string{"wit", "wit -ignore-term", "wit -term-delay 200ms", "wit -fork 2 -fork-ignore-term", "wit -fork 1 -fork-mode session -fork-ignore-term"}[i%5]
+		text := fmt.Sprintf("[service]\nexec = %q\n[lifecycle]\nstop_timeout_ms = %d\n", how, 300+100*(i%4))
+		if i%10 > 5 { // chains of four
+			text += fmt.Sprintf("[dependencies]\nrequires = [\"s%02d\"]\n", i-1)
+		}
+		b.service(fmt.Sprintf("s%02d", i), text)
+	}
+	b.serve("--shutdown-timeout", "30s")
+	b.witnessed(50, "START s..")
+	const path = 5 * 600 * time.Millisecond // of the longest chain
+	begin := time.Now()
+	if status, err := b.stop(60 * time.Second); err != nil || status != 0 {
+		t.Errorf("status %d, %v", status, err)
+	}
+	if took := time.Since(begin); took > patience*(path+3*time.Second)+5*time.Second { // a busy machine
+		t.Errorf("it took %v; the longest chain of timeouts is %v", took, path)
+	}
+	bound := strings.Index(b.said.String(), "stopping everything, at most 30s")
+	if first := strings.Index(b.said.String(), "running -> stopping"); bound < 0 || first < bound {
+		t.Errorf("the bound was not said before the first stop")
+	}
+}
+
+// Scenario 91: nothing can end a process that the kernel holds. The stop says so
+// when its bound is reached, no other run begins, a shutdown goes on without it, and when
+// the process is let go everything is as was asked.
+func TestScenario091AnUnkillableProcessIsSaidAndNothingElseStarts(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	dir := "/sys/fs/cgroup/freezer/" + filepath.Base(b.dir)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Skipf("no process can be kept from dying here, which takes the freezer of cgroups v1: %v", err)
+	}
+	thaw := func() { _ = os.WriteFile(dir+"/freezer.state", []byte("THAWED"), 0o644) }
+	t.Cleanup(func() { thaw(); _ = until(10*time.Second, "an empty freezer", func() error { return os.Remove(dir) }) })
+	b.service("a", "[service]\nexec = \"wit\"\n[lifecycle]\nstop_timeout_ms = 200\n")
+	b.service("b", "[service]\nexec = \"wit\"\n[dependencies]\nrequires = [\"a\"]\n")
+	b.serve()
+	b.witnessed(1, "START b")
+	p := b.running("a")
+	for file, text := range map[string]string{"/cgroup.procs": fmt.Sprint(p.pid), "/freezer.state": "FROZEN"} {
+		if err := os.WriteFile(dir+file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(thaw)
+	b.await("it to be frozen", func() error {
+		_ = os.WriteFile(dir+"/cgroup.procs", []byte(fmt.Sprint(p.pid)), 0o644)
+		if text := readText(dir + "/freezer.state"); text != "FROZEN\n" || readText(dir+"/cgroup.procs") == "" {
+			return fmt.Errorf("%q", text)
+		}
+		return nil
+	})
+	out, errs, code := b.zinit("stop", "a")
+	want := fmt.Sprintf("still present after SIGKILL: pid %d", p.pid)
+	if code != 1 || !strings.Contains(out+errs, want) {
+		t.Errorf("stop ends with %d: %s%s", code, out, errs)
+	}
+	b.mustCall("service.start", named{"name": "a"}, nil)
+	b.never(500*time.Millisecond, 1, "START a")
+	if f := b.full("a"); f.State.State != "stopping" || !strings.Contains(f.Reason, want) {
+		t.Errorf("it is %s: %s", f.State.State, f.Reason)
+	}
+	thaw()
+	b.witnessed(2, "START a")
+	b.ended(p)
 }

@@ -169,30 +169,32 @@ func (t *turn) hookEnded(sv *service, text string) {
 	case h == state.PreHook:
 		run := sv.rt.Run
 		t.act(func() { t.s.spawn(sv, run) })
-	case h == state.StopHook && text != "" && sv.rt.Live:
+	case h == state.StopHook && text != "" && sv.rt.Live && !sv.rt.Killed:
 		t.s.say(LevelWarn, "%s: stop_exec failed (%s); sending %s", sv.name, text, signalName(int(sv.cur.StopSignal)))
 		next := sv.rt
 		t.stopSignal(sv, &next)
 		t.set(sv, next)
-	case h == state.PostHook && text != "":
-		t.s.say(LevelWarn, "%s: post_exec failed: %s", sv.name, text)
+	case text != "":
+		t.s.say(LevelWarn, "%s: %s_exec failed: %s", sv.name, h, text)
 	}
 	t.afterHook(sv)
 }
 
-// afterHook runs post_exec when it is due and nothing else is waited for, or else
-// goes on when nothing of the run is left.
+// afterHook goes on when nothing of the run is left and no hook is waited for: with
+// post_exec, where it is due, which has the whole stop timeout for itself.
 func (t *turn) afterHook(sv *service) {
 	switch {
-	case sv.rt.Hook != state.NoHook || sv.rt.Live:
-	case sv.rt.PostDue:
+	case sv.rt.Hook != state.NoHook || sv.rt.Live || !sv.rt.MainGone:
+	case !sv.rt.PostDue:
+		t.goneBy(sv)
+	case t.peopled(sv):
+	default:
 		next := sv.rt
-		next.PostDue = false
+		next.PostDue, next.Killed, next.Stuck, next.LeftBy, next.LookBy = false, false, false, 0, 0
+		next.StopBy = t.mono + t.s.stopTimeout(sv)
 		t.beginHook(sv, &next, state.PostHook)
 		t.touch(sv)
 		t.set(sv, next)
-	case sv.rt.MainGone:
-		t.goneBy(sv)
 	}
 }
 

@@ -88,7 +88,7 @@ func (s *Supervisor) reason(sv *service) string {
 		return failureText(sv) + s.nextText(sv)
 	case state.Exited:
 		if rt.Last.Killed && rt.Last.Run == rt.Run {
-			return "killed after its stop timeout" + s.nextText(sv)
+			return "killed after its stop timeout" + s.nextText(sv) + s.forced()
 		}
 		if rt.Wanted && !sv.spec.Oneshot && !sv.spec.Target {
 			return fmt.Sprintf("ended by itself: %s", exitText(rt.Last)) + s.nextText(sv)
@@ -146,8 +146,7 @@ func (s *Supervisor) stoppingReason(sv *service) string {
 	if rt.Again {
 		text += ", starts again when gone"
 	}
-	text += sv.group.who("; still there: ")
-	return text
+	return text + s.forced() + sv.group.who("; still there: ")
 }
 
 func joinBlockers(list []blocker) string {

@@ -92,6 +92,7 @@ type Full struct {
 	Ports        []uint16     `json:"ports,omitempty"`
 	PortConflict string       `json:"port_conflict,omitempty"` // who holds them, while that blocks it
 	Contained    string       `json:"contained,omitempty"`     // what holds its processes together: "process group", "cgroup PATH"
+	Usage        *Stats       `json:"usage,omitempty"`         // what its processes use, when that was asked for
 	LogBytes     int64        `json:"log_bytes"`
 	LogDropped   int64        `json:"log_dropped"`
 	Warnings     []string     `json:"warnings,omitempty"`

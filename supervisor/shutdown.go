@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"fmt"
 	"time"
 
 	"zinit/graph"
@@ -96,6 +97,22 @@ func (s *Supervisor) stopTimeout(sv *service) int64 {
 	return d
 }
 
+// forced says why services have less time to stop than their files give them;
+// "" when they have it. The lock is held.
+func (s *Supervisor) forced() string {
+	switch e := s.ending; {
+	case e == nil:
+		return ""
+	case e.forced:
+		return "; forced: the shutdown has reached its bound"
+	case e.limit > 0:
+		return fmt.Sprintf("; forced: asked again, the shutdown leaves %s for each stop", hurry)
+	case e.scale < 1:
+		return fmt.Sprintf("; forced: the shutdown has %.0f %% of the stop timeouts", e.scale*100)
+	}
+	return ""
+}
+
 // longestChain is the longest sum of stop timeouts along one order of stops,
 // in nanoseconds.
 func (s *Supervisor) longestChain() int64 {
@@ -112,7 +129,11 @@ func (s *Supervisor) longestChain() int64 {
 				before = max(before, sum[e.From])
 			}
 		}
-		sum[name] = before + int64(sv.spec.StopTimeout)
+		own := int64(sv.spec.StopTimeout)
+		if sv.cur.PostExec.Given() {
+			own *= 2
+		}
+		sum[name] = before + own
 		longest = max(longest, sum[name])
 	}
 	return longest

@@ -138,7 +138,8 @@ func descends(all map[int]Process, pid, keeper int) bool {
 }
 
 // bears reports whether the environment of a process names a run of ours. A zinit
-// inside of ours has services too: they name its socket.
+// inside of ours has services too: they name its socket or, where it is PID 1, are in
+// another pid namespace.
 func (s *Supervisor) bears(pid int, r deadRun) bool {
 	src, err := os.ReadFile(filepath.Join(s.opt.Proc, fmt.Sprint(pid), "environ"))
 	if err != nil {
@@ -150,7 +151,14 @@ func (s *Supervisor) bears(pid int, r deadRun) bool {
 			vars[string(key)] = string(value)
 		}
 	}
-	return vars["ZINIT_SERVICE"] == r.name && vars["ZINIT_RUN"] == fmt.Sprint(r.run) && vars["ZINIT_SOCKET"] == s.opt.Socket
+	return vars["ZINIT_SERVICE"] == r.name && vars["ZINIT_RUN"] == fmt.Sprint(r.run) && vars["ZINIT_SOCKET"] == s.opt.Socket &&
+		(s.opt.Socket != "" || s.pidSpace(fmt.Sprint(pid)) == s.pidSpace("self"))
+}
+
+// pidSpace names the pid namespace of a process.
+func (s *Supervisor) pidSpace(pid string) string {
+	name, _ := os.Readlink(filepath.Join(s.opt.Proc, pid, "ns", "pid"))
+	return name
 }
 
 // endStray ends one, in the way of its service.

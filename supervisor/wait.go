@@ -160,9 +160,9 @@ func started(s *Supervisor, sv *service) (Outcome, bool) {
 
 // stopped judges a stop: over when nothing of the service is left, or when it
 // is known that something will not go.
-func stopped(_ *Supervisor, sv *service) (Outcome, bool) {
+func stopped(s *Supervisor, sv *service) (Outcome, bool) {
 	if sv.rt.Stuck {
-		return Outcome{Reason: "still present after SIGKILL"}, true
+		return Outcome{Reason: s.reason(sv)}, true
 	}
 	if sv.rt.Alive() {
 		return Outcome{Reason: "stopping"}, false

@@ -1,7 +1,7 @@
 #!/bin/sh
 # setup.sh RING...: install what a test ring needs, on Debian and its kin.
 #
-#   real       redis-server, nginx, postgresql
+#   real       redis-server, nginx, postgresql, openssh-server, cron, memcached
 #   vm         qemu, busybox, a kernel without its hooks (kept in the cache)
 #   container  dockerd
 #   bench      gcc
@@ -69,6 +69,9 @@ ring_real() {
 	missing=
 	have redis-server || missing="$missing redis-server"
 	have nginx || missing="$missing nginx"
+	have sshd || missing="$missing openssh-server"
+	have cron || missing="$missing cron"
+	have memcached || missing="$missing memcached"
 	postgres_there || missing="$missing postgresql"
 	[ -z "$missing" ] && return
 	# Debian's postgresql makes and starts a cluster of its own unless told not to.

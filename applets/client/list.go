@@ -75,7 +75,7 @@ func (s *session) showStatus(c *call) error {
 	var f supervisor.Full
 	if c.is("q") {
 		err = s.call(c.ctx, "service.status_full", map[string]string{"name": name}, &f)
-	} else if done, e := s.ask(c.ctx, "service.status_full", map[string]string{"name": name}, &f); e != nil || done {
+	} else if done, e := s.ask(c.ctx, "service.status_full", map[string]any{"name": name, "usage": true}, &f); e != nil || done {
 		err = e
 	} else {
 		s.full(f)
@@ -189,6 +189,9 @@ func (s *session) fullRest(f supervisor.Full, row func(label, format string, arg
 	}
 	if len(f.Ports) > 0 {
 		row("Ports", "%s", strings.Trim(fmt.Sprint(f.Ports), "[]"))
+	}
+	if u := f.Usage; u != nil {
+		row("Uses", "%s, cpu %.1f%% (%s), processes: %d", bytesText(u.MemoryBytes), u.CPUPercent, cpuText(u.CPUMS), u.Processes)
 	}
 	if f.Contained != "" {
 		row("Held by", "%s", f.Contained)

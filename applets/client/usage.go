@@ -10,7 +10,7 @@ func (s *session) statsVerb() *command {
 	return &command{
 		name: "stats", usage: "show memory and processor use, all processes of a service together", args: "[NAME]",
 		about: example("  zinit stats\n  zinit stats web --json") +
-			"\n\nMemory is what is resident; what processes share counts for each of them. CPU is the average of one\nprocessor since the main process began.",
+			"\n\nMemory is what is resident; what processes share counts for each of them. CPU is that of one\nprocessor since the last such question or, for the first one, since the main process began.",
 		run: s.stats,
 	}
 }

@@ -17,7 +17,8 @@ func (m methods) services() []rpc.Method {
 		{Name: "service.list_full", Doc: "Every service with its state and reason, by name.", Access: rpc.Read,
 			Handler: func(*rpc.Call) (any, error) { return m.s.List(), nil }},
 		question(m.s.Status, "service.status", "State, pid and error of a service."),
-		question(m.s.StatusFull, "service.status_full", "Everything about a service."),
+		{Name: "service.status_full", Doc: "Everything about a service.", Access: rpc.Read, Handler: m.statusFull,
+			Params: []rpc.Param{nameParam, {Name: "usage", Type: "boolean", Doc: "also what its processes use"}}},
 		question(m.s.Get, "service.get", "The accepted definition of a service, defaults filled in."),
 		question(m.s.Why, "service.why", "The chain from a service to the root cause."),
 		{Name: "service.is_running", Doc: "Whether a service runs; false for an unknown name.", Access: rpc.Read, Params: []rpc.Param{nameParam}, Handler: m.isRunning},
@@ -68,6 +69,28 @@ func (m methods) isRunning(c *rpc.Call) (any, error) {
 	}
 	st, err := m.s.Status(name)
 	return err == nil && st.State == "running", nil
+}
+
+// statusFull reads what a service uses for those only who ask: without a cgroup
+// that takes a look at every process there is.
+func (m methods) statusFull(c *rpc.Call) (any, error) {
+	var p struct {
+		Name  string `json:"name"`
+		Usage bool   `json:"usage"`
+	}
+	if err := c.Bind(&p); err != nil {
+		return nil, err
+	}
+	f, err := m.s.StatusFull(p.Name)
+	if err != nil {
+		return nil, codeOf(err)
+	}
+	if p.Usage && f.State.PID != 0 {
+		if st, err := m.s.Stats(p.Name); err == nil {
+			f.Usage = &st
+		}
+	}
+	return f, nil
 }
 
 func (m methods) tree(c *rpc.Call) (any, error) {

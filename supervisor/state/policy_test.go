@@ -1,6 +1,7 @@
 package state
 
 import (
+	"slices"
 	"syscall"
 	"testing"
 )
@@ -35,6 +36,45 @@ func TestPolicyMatrix(t *testing.T) {
 			stopped := Service{State: Running, Wanted: false, Run: 1, Live: true}
 			if _, ev := ClassifyExit(stopped, e.exit, rules, 2); ev == DoneRetry || ev == ExitedRetry {
 				t.Errorf("policy %d, exit %s: restarted although an operator stopped it", policy, e.name)
+			}
+		}
+	}
+}
+
+// Each policy after each status and each signal there is, wanted and not.
+func TestEachPolicyAfterEveryStatusAndSignal(t *testing.T) {
+	listed := []int{1, 42, 143, 255}
+	var ends []Exit
+	for code := range 256 {
+		ends = append(ends, Exit{Code: code})
+	}
+	for sig := 1; sig <= 64; sig++ {
+		ends = append(ends, Exit{Signal: sig}, Exit{Signal: sig, Core: true})
+	}
+	for _, e := range ends {
+		success := e.Signal == 0 && (e.Code == 0 || slices.Contains(listed, e.Code))
+		for policy, want := range map[Policy]Event{Never: ExitedFinal, OnFailure: ExitedRetry, Always: ExitedRetry} {
+			if success {
+				want = Done
+				if policy == Always {
+					want = DoneRetry
+				}
+			}
+			rules := Rules{Policy: policy, SuccessCodes: listed, Stability: 30 * second, MaxRestarts: 10}
+			s, ev := ClassifyExit(Service{State: Running, Wanted: true, Run: 1, Live: true, ReadyAt: 1}, e, rules, 2)
+			f := Failure{}
+			switch {
+			case e.Signal != 0:
+				f = Failure{Kind: Signal, Code: e.Signal, Core: e.Core}
+			case !success:
+				f = Failure{Kind: ExitCode, Code: e.Code}
+			}
+			if ev != want || s.Failure != f || s.Last != e || s.OK != success {
+				t.Errorf("policy %d, %+v: %q with failure %+v, last %+v, ok %v; want %q", policy, e, ev, s.Failure, s.Last, s.OK, want)
+			}
+			stopping := Service{State: Stopping, Run: 1, Live: true}
+			if s, ev := ClassifyExit(stopping, e, rules, 2); ev != Ended || s.Failure != (Failure{}) || s.Attempts != 0 {
+				t.Errorf("policy %d, %+v in an operator's stop: %q, %+v", policy, e, ev, s.Failure)
 			}
 		}
 	}

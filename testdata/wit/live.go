@@ -42,7 +42,10 @@ func (w *witness) live() int {
 	if w.readyFD > 0 {
 		go w.ready()
 	}
-	if w.say != "" {
+	switch {
+	case w.say != "" && w.ends && w.after == 0: // it says it with its last breath
+		w.notify()
+	case w.say != "":
 		go w.notify()
 	}
 	switch {
