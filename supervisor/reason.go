@@ -201,7 +201,11 @@ func (s *Supervisor) nextText(sv *service) string {
 	case rt.RetryAt != 0:
 		return fmt.Sprintf("; restart %d in %s", rt.Attempts, short(rt.RetryAt-s.opt.Now()))
 	case rt.Wanted && most > 0 && rt.Attempts >= most:
-		return fmt.Sprintf("; gave up after %d restarts (max_restarts)", rt.Attempts)
+		restarts := "1 restart"
+		if rt.Attempts != 1 {
+			restarts = fmt.Sprintf("%d restarts", rt.Attempts)
+		}
+		return "; gave up after " + restarts + " (max_restarts)"
 	}
 	return ""
 }
