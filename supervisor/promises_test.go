@@ -272,6 +272,13 @@ func (w *world) checkTransitions(what string) {
 			w.streak[tr.Name]-- // what it is bound to took this run away
 		case state.Restart.String():
 			w.streak[tr.Name] = 0
+		case state.GoneFree.String(), state.GoneHeld.String():
+			if by := w.stoppedBy[tr.Name]; by != state.Unbound.String() && by != state.Restart.String() {
+				w.streak[tr.Name]-- // somebody asked while it was stopping: it does not come by itself
+			}
+		}
+		if tr.To == state.Stopping.String() {
+			w.stoppedBy[tr.Name] = tr.Event
 		}
 	}
 	for name, last := range w.known {

@@ -34,30 +34,31 @@ type world struct {
 	pid   int
 	gen   uint64
 
-	runs    map[string]*run // by tag and run, until all of it is acknowledged
-	spawned []*run          // in order; what a welcome tells
-	latest  map[string]*run // by tag
-	ordered map[string]bool // by tag and run: its spawn was ordered, perhaps on a wire that was cut
-	ends    map[string]string
-	queue   []keeper.Event // what the keeper has told and nobody has read yet
-	waits   []wait
-	held    map[string]int
-	watched map[string]func() // readiness pipes, by the name under which they are held
-	habits  map[string]*habit
-	wire    int              // orders that still pass before the server is gone; -1: all
-	cut     int              // the wire breaks in the next step, after so many orders less one; 0: it does not
-	whole   *journal.Journal // the journal while another stands in that takes nothing
-	past    []keeper.Event   // told before; told again they must touch nobody
-	trace   []string         // what happened, in order
-	news    *bus.Subscription[Transition]
-	known   map[string]string // state of each service, by its last transition
-	seq     uint64
-	stopped map[string]bool // by an operator, and nobody has asked for it since
-	streak  map[string]int  // runs in a row that nobody asked for
-	over    atomic.Int32    // End messages
-	refused string          // the first event that the table refused
-	bare    bool            // check little: the promises are held elsewhere
-	made    *twin
+	runs      map[string]*run // by tag and run, until all of it is acknowledged
+	spawned   []*run          // in order; what a welcome tells
+	latest    map[string]*run // by tag
+	ordered   map[string]bool // by tag and run: its spawn was ordered, perhaps on a wire that was cut
+	ends      map[string]string
+	queue     []keeper.Event // what the keeper has told and nobody has read yet
+	waits     []wait
+	held      map[string]int
+	watched   map[string]func() // readiness pipes, by the name under which they are held
+	habits    map[string]*habit
+	wire      int              // orders that still pass before the server is gone; -1: all
+	cut       int              // the wire breaks in the next step, after so many orders less one; 0: it does not
+	whole     *journal.Journal // the journal while another stands in that takes nothing
+	past      []keeper.Event   // told before; told again they must touch nobody
+	trace     []string         // what happened, in order
+	news      *bus.Subscription[Transition]
+	known     map[string]string // state of each service, by its last transition
+	seq       uint64
+	stopped   map[string]bool   // by an operator, and nobody has asked for it since
+	streak    map[string]int    // runs in a row that nobody asked for
+	stoppedBy map[string]string // event of the last transition to stopping
+	over      atomic.Int32      // End messages
+	refused   string            // the first event that the table refused
+	bare      bool              // check little: the promises are held elsewhere
+	made      *twin
 }
 
 // run is one process, with its group, as the keeper knows it.
@@ -90,7 +91,7 @@ type wait struct {
 func newWorld(t tester, p *history) *world {
 	w := &world{t: t, p: p, files: p.files, now: 1e12, pid: 100, runs: map[string]*run{}, latest: map[string]*run{}, ordered: map[string]bool{},
 		ends: map[string]string{}, held: map[string]int{}, habits: map[string]*habit{}, wire: -1, known: map[string]string{},
-		stopped: map[string]bool{}, streak: map[string]int{}}
+		stopped: map[string]bool{}, streak: map[string]int{}, stoppedBy: map[string]string{}}
 	w.successor()
 	j, err := journal.Create()
 	if err != nil {
