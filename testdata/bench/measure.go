@@ -83,6 +83,9 @@ func (b *bench) restart(name string) error {
 	return p.stop()
 }
 
+// settles is how long after its start zinit has given back what that took.
+const settles = 3 * time.Second
+
 // memory is the proportional size of keeper and server, with no services and
 // with n idle ones.
 func (b *bench) memory() error {
@@ -91,6 +94,7 @@ func (b *bench) memory() error {
 		if err != nil {
 			return err
 		}
+		time.Sleep(settles)
 		total := 0.0
 		for _, pid := range pids {
 			total += pss(pid)
@@ -110,7 +114,7 @@ func (b *bench) idleness() error {
 	if err != nil {
 		return err
 	}
-	time.Sleep(3 * time.Second) // the start has settled
+	time.Sleep(settles)
 	before := switches(pids)
 	time.Sleep(b.idle)
 	b.figures.add("idle", "zinit", float64(switches(pids)-before))
