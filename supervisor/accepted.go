@@ -49,9 +49,14 @@ func specsName(n uint64) string { return fmt.Sprintf("specs/%d", n) }
 // still run.
 func (s *Supervisor) encodeSpecs(c *Config) []byte {
 	var e, one journal.Encoder
+	texts := func(list ...string) { // as fields 1, 2, …
+		for i, text := range list {
+			one.String(uint64(i+1), text)
+		}
+	}
 	file := func(sp *spec.Spec) {
 		one.Reset()
-		one.String(1, sp.File)
+		texts(sp.File)
 		one.Uint(2, uint64(sp.Class))
 		one.Bytes(3, sp.Source)
 	}
@@ -70,16 +75,12 @@ func (s *Supervisor) encodeSpecs(c *Config) []byte {
 	}
 	for name, file := range c.loaded.Broken {
 		one.Reset()
-		one.String(1, name)
-		one.String(2, file)
+		texts(name, file)
 		e.Bytes(specsBroken, one.Payload())
 	}
 	for _, p := range c.loaded.Problems {
 		one.Reset()
-		one.String(1, p.File)
-		one.String(2, p.Key)
-		one.String(3, p.Msg)
-		one.String(4, p.Hint)
+		texts(p.File, p.Key, p.Msg, p.Hint)
 		one.Uint(5, uint64(p.Line))
 		one.Uint(6, uint64(p.Col))
 		one.Bool(7, p.Warning)
@@ -211,16 +212,11 @@ func decodeBroken(d *journal.Decoder) (name, file string) {
 }
 
 func decodeProblem(d *journal.Decoder) (p spec.Problem) {
+	texts := [...]*string{1: &p.File, &p.Key, &p.Msg, &p.Hint}
 	for d.Next() {
-		switch d.ID() {
-		case 1:
-			p.File = d.String()
-		case 2:
-			p.Key = d.String()
-		case 3:
-			p.Msg = d.String()
-		case 4:
-			p.Hint = d.String()
+		switch id := d.ID(); id {
+		case 1, 2, 3, 4:
+			*texts[id] = d.String()
 		case 5:
 			p.Line = int(d.Uint())
 		case 6:

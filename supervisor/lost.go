@@ -36,8 +36,12 @@ func (s *Supervisor) onLost() {
 	s.say(LevelError, "the keeper (pid %d) is gone; ending every service in order", s.keeperPID)
 	var left []*orphan
 	for _, name := range s.graph.StopOrder() {
-		if sv := s.services[name]; sv != nil && sv.rt.Live && sv.rt.Pid > 1 {
-			if o := adopt(sv); o != nil {
+		if sv := s.services[name]; sv != nil && sv.rt.Live && !sv.cur.Target {
+			pid := sv.rt.Pid
+			if pid == 0 {
+				pid = s.untold(sv)
+			}
+			if o := adopt(sv, pid); o != nil {
 				left = append(left, o)
 			}
 		}
@@ -49,17 +53,29 @@ func (s *Supervisor) onLost() {
 	}()
 }
 
+// untold is the main process of a service whose keeper was killed before it could
+// say which that is, 0 when there is none.
+func (s *Supervisor) untold(sv *service) int {
+	all, _ := processes(s.opt.Proc)
+	for pid, p := range all {
+		if p.session == pid && s.bears(pid, deadRun{name: sv.name, run: sv.rt.Run}) {
+			return pid
+		}
+	}
+	return 0
+}
+
 // adopt takes hold of a service's process; nil when that is another's by now.
-func adopt(sv *service) *orphan {
-	fd, err := unix.PidfdOpen(sv.rt.Pid, 0)
+func adopt(sv *service, pid int) *orphan {
+	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return nil
 	}
-	if !isRun(sv.rt.Pid, sv.name, sv.rt.Run) {
+	if !isRun(pid, sv.name, sv.rt.Run) {
 		unix.Close(fd)
 		return nil
 	}
-	return &orphan{sv: sv, pid: sv.rt.Pid, pidfd: fd}
+	return &orphan{sv: sv, pid: pid, pidfd: fd}
 }
 
 // isRun reports whether a process is a run of a service: its environment says so,

@@ -150,9 +150,6 @@ func (s *Supervisor) stoppingReason(sv *service) string {
 }
 
 func joinBlockers(list []blocker) string {
-	if len(list) == 0 {
-		return "nothing"
-	}
 	var texts []string
 	for _, b := range list {
 		texts = append(texts, b.text)
@@ -162,6 +159,9 @@ func joinBlockers(list []blocker) string {
 
 // joinTexts names the first four, and how many more there are.
 func joinTexts(texts []string) string {
+	if len(texts) == 0 {
+		return "nothing"
+	}
 	if more := len(texts) - 4; more > 0 {
 		texts = append(texts[:4], fmt.Sprintf("%d more", more))
 	}
@@ -221,12 +221,9 @@ func short(ns int64) string {
 
 // kernelState is the state letter of a process, from /proc/PID/stat.
 func kernelState(pid int) string {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return "unknown"
-	}
-	if i := strings.LastIndexByte(string(b), ')'); i >= 0 && i+2 < len(b) {
-		return string(b[i+2])
+	src, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if p, ok := parseStat(src); ok {
+		return p.State
 	}
 	return "unknown"
 }

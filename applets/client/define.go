@@ -240,34 +240,11 @@ func (s *session) get(c *call) error {
 
 func (s *session) removeVerb() *command {
 	return &command{
-		name: "remove", alias: "remove-service", usage: "stop services and forget them, with the file that each came from", args: "NAME...",
+		name: "remove", alias: "remove-service", usage: "stop and forget services, each with the file it came from", args: "NAME...",
 		about: example("  zinit remove web\n  zinit remove db --cascade"),
 		options: []option{waitFlag, timeFlag, {"cascade", "", false, "and those that require them"},
 			{"force", "", false, "although others require them"}},
-		run: func(c *call) error {
-			names, err := s.names(c.ctx, c)
-			if err != nil {
-				return err
-			}
-			var r result
-			params, err := waiting(c, names)
-			if err != nil {
-				return err
-			}
-			params["cascade"], params["force"] = c.is("cascade"), c.is("force")
-			done, err := s.ask(c.ctx, "service.delete", params, &r)
-			if err != nil || done {
-				return s.suggest(c.ctx, err, names...)
-			}
-			if c.is("no-wait") {
-				for _, n := range append(names, r.Also...) {
-					r.Outcomes = append(r.Outcomes, supervisor.Outcome{Name: n, OK: true})
-				}
-			}
-			r.Also = nil // they are among the outcomes
-			s.outcomes(r, "Removed")
-			return worst(r.Outcomes, c.time("timeout"))
-		},
+		run: func(c *call) error { return s.change(c, "service.delete", "Removed") },
 	}
 }
 

@@ -53,7 +53,7 @@ type result struct {
 	Also     []string             `json:"also"`
 }
 
-// change asks for a start, stop or restart and tells what became of it.
+// change asks for a start, stop, restart or removal and tells what became of it.
 func (s *session) change(c *call, method, word string) error {
 	names, err := s.names(c.ctx, c)
 	if err != nil {
@@ -63,11 +63,10 @@ func (s *session) change(c *call, method, word string) error {
 	if err != nil {
 		return err
 	}
-	if c.is("no-deps") {
-		params["no_deps"] = true
-	}
-	if c.is("dry-run") {
-		params["dry_run"] = true
+	for _, flag := range []string{"no-deps", "dry-run", "cascade", "force"} {
+		if c.is(flag) {
+			params[strings.ReplaceAll(flag, "-", "_")] = true
+		}
 	}
 	ctx, cancel := context.WithCancel(c.ctx)
 	defer cancel()

@@ -217,7 +217,7 @@ func (m methods) remove(c *rpc.Call) (any, error) {
 		return nil, codeOf(err)
 	}
 	p.Names = append(names, also...)
-	return p.await(also, removed{true, also}, m.s.AwaitStop)
+	return p.await(nil, removed{true, also}, m.s.AwaitStop)
 }
 
 // removed is the answer to service.delete at once.

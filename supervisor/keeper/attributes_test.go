@@ -12,6 +12,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"zinit/testdata/ring"
 )
 
 // attributes is what a process has of all that a Spawn can give it, a line
@@ -203,7 +205,7 @@ func ptm(t *testing.T) (*os.File, string) {
 	t.Helper()
 	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		t.Skipf("SKIP: no terminals here: %v", err)
+		ring.Skip(t, "terminals", err.Error(), "mount devpts on /dev/pts")
 	}
 	n, err := unix.IoctlGetUint32(fd, unix.TIOCGPTN)
 	if err == nil {
@@ -212,7 +214,7 @@ func ptm(t *testing.T) (*os.File, string) {
 	path := fmt.Sprintf("/dev/pts/%d", n)
 	if _, err2 := os.Stat(path); err != nil || err2 != nil {
 		unix.Close(fd)
-		t.Skipf("SKIP: no terminals here: %v, %v", err, err2)
+		ring.Skip(t, "terminals", fmt.Sprint(err, ", ", err2), "mount devpts on /dev/pts")
 	}
 	master := os.NewFile(uintptr(fd), "master")
 	t.Cleanup(func() { master.Close() })

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"zinit/testdata/ring"
 )
 
 // Ten ticks are a second in these tests.
@@ -137,7 +139,7 @@ func TestServerThatIsNotReapedIsLeftBehind(t *testing.T) {
 	defer runtime.UnlockOSThread()
 	const seize = 0x4206 // PTRACE_SEIZE
 	if _, _, errno := unix.Syscall6(unix.SYS_PTRACE, seize, uintptr(s.pid), 0, 0, 0, 0); errno != 0 {
-		t.Skipf("SKIP: cannot trace the server: %v; run the tests as root", errno)
+		ring.Skip(t, "root", "cannot trace the server: "+errno.Error(), "run the tests as root")
 	}
 	n := s.kill()
 	if n.welcome.Generation != 2 {

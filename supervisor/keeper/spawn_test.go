@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"zinit/testdata/ring"
 )
 
 // result is what became of one child of the spawn primitive.
@@ -167,7 +169,7 @@ func sh(script string) Spawn {
 func needRoot(t *testing.T) {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Skip("SKIP: needs root: changes user, group or root directory; run the tests as root")
+		ring.Skip(t, "root", "changes user, group or root directory", "run the tests as root")
 	}
 }
 

@@ -16,6 +16,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"zinit/testdata/ring"
 )
 
 // drill has the server make n runs, some at a time, and returns how long that
@@ -165,7 +167,7 @@ func TestTwoHundredKillsOfTheServerLoseNothing(t *testing.T) {
 
 func TestFullSlotsAreBusyAndCostNothing(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("SKIP: needs root to freeze execs with fanotify; run the tests as root")
+		ring.Skip(t, "root", "freezes execs with fanotify", "run the tests as root")
 	}
 	frozen, thaw := freeze(t)
 	w := newWorld(t)

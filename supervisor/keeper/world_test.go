@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"zinit/testdata/ring"
 )
 
 // world is a keeper under test.
@@ -270,7 +272,7 @@ func (w *world) ended(status int) {
 func (w *world) fds() int {
 	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", w.cmd.Process.Pid))
 	if err != nil {
-		w.t.Skipf("SKIP: cannot count the keeper's descriptors: %v; run the tests as root", err)
+		ring.Skip(w.t, "root", "cannot count the keeper's descriptors: "+err.Error(), "run the tests as root")
 	}
 	return len(list)
 }
