@@ -76,20 +76,23 @@ func TestAMachineRebootsOnRequest(t *testing.T) {
 	}
 }
 
-// A server that dies on a machine is replaced and nothing else happens.
+// A server that dies on a machine is replaced and nothing else happens. F78: what
+// the boot has mounted is not mounted again.
 func TestAMachineSurvivesItsServer(t *testing.T) {
 	t.Parallel()
 	g := newGuest(t)
 	g.program("/bin/busybox", "busybox")
-	for _, tool := range []string{"sh", "kill", "pidof", "sleep", "sed"} {
+	for _, tool := range []string{"sh", "kill", "pidof", "sleep", "sed", "cat"} {
 		g.entries = append(g.entries, "bin/"+tool+"@busybox")
 	}
 	g.file("/etc/zinit/services/witness.toml", "[service]\nexec = \"wit -f /dev/console\"\n")
 	g.file("/etc/zinit/services/killer.toml", `[service]
-exec = """/bin/sh -c 'for i in 1 2 3 4 5; do
+exec = """/bin/sh -c 'mounts="$(cat /proc/mounts)"
+for i in 1 2 3 4 5; do
 kill -9 $(zinit version --json | sed -n "s/.*\\"pid\\": *\\([0-9]*\\).*/\\1/p")
 until zinit ping; do sleep 0.05; done
 done
+[ "$mounts" = "$(cat /proc/mounts)" ] && echo MOUNTS-AS-BEFORE >/dev/console
 zinit list >/dev/console; echo SURVIVED >/dev/console; zinit poweroff'"""
 oneshot = true
 [dependencies]
@@ -98,6 +101,9 @@ requires = ["witness"]
 	g.boot(filepath.Join(built, "zinit-static"))
 	g.sees(`^SURVIVED`)
 	g.powersOff()
+	if !strings.Contains(g.console.String(), "MOUNTS-AS-BEFORE") {
+		t.Error("the mounts have changed")
+	}
 	if n := strings.Count(g.console.String(), "START witness"); n != 1 {
 		t.Errorf("the witness was started %d times", n)
 	}

@@ -30,6 +30,13 @@ func (g *guest) types(line string) {
 	}
 }
 
+// prompts waits for the n-th prompt of a shell. What is typed before that is
+// echoed into the middle of what others print, and a line may begin anywhere.
+func (g *guest) prompts(n int) {
+	g.t.Helper()
+	g.sees(fmt.Sprintf(`(?s:(?:.*?/ # ){%d})`, n))
+}
+
 // endsInOrder wants that the machine ends by itself in this way, after the
 // services were stopped in reverse order.
 func (g *guest) endsInOrder(kernelSays string) {
@@ -140,15 +147,18 @@ func TestAShellOnTheConsoleInAnEmergency(t *testing.T) {
 		"[service]\nexec = \"nosuchprogram\"\ncritical = true\n[dependencies]\nrequires = [\"witness\"]\n[lifecycle]\nrestart = \"never\"\n")
 	g.boot(filepath.Join(built, "zinit-static"))
 	g.sees(`zinit: emergency: .*rescue`)
+	g.prompts(1)
 	g.types("echo RESCUE-$((40+2)); zinit list")
 	g.sees(`^RESCUE-42`)
 	g.sees(`\[-\] witness`)
 	if strings.Contains(g.console.String(), "START witness") {
 		t.Error("services started before the rescue was over")
 	}
+	g.prompts(2)
 	g.types("exit")
 	g.sees(`^START witness`)
 	g.sees(`zinit: emergency: .*vital`)
+	g.prompts(3)
 	g.types("echo EMERGENCY-$((40+2)); zinit poweroff --no-wait")
 	g.sees(`^EMERGENCY-42`)
 	g.endsInOrder("reboot: Power down")

@@ -445,14 +445,3 @@ func (t *turn) signalAgain(sv *service) {
 		again(rt.SigSeq, rt.Sig)
 	}
 }
-
-// operatorSignal sends a signal that somebody asked for: sig to the group of a
-// run, or -sig to its main process.
-func (t *turn) operatorSignal(sv *service, sig int) {
-	t.touch(sv)
-	next := sv.rt
-	next.SigSeq, next.Sig = next.SigSeq+1, sig
-	order := keeper.Signal{Tag: sv.name, Run: next.Run, Seq: next.SigSeq, Sig: unix.Signal(max(sig, -sig)), ToGroup: sig > 0}
-	t.set(sv, next)
-	t.act(func() { t.s.keeper.Signal(order) })
-}

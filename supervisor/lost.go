@@ -49,6 +49,7 @@ func (s *Supervisor) onLost() {
 	go func() {
 		s.endOrphans(left)
 		s.closeGroups()
+		s.logs.Close(2 * time.Second) // or nobody hears why it ended
 		close(s.ended)
 	}()
 }

@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"zinit/graph"
+	"zinit/supervisor/keeper"
 	"zinit/supervisor/spec"
 	"zinit/supervisor/state"
 )
@@ -346,4 +347,15 @@ func (s *Supervisor) Kill(name string, sig syscall.Signal, by Cause) error {
 		s.say(LevelInfo, "%s: signal %s sent (%s)", name, signalName(int(sig)), by)
 		return nil
 	})
+}
+
+// operatorSignal sends a signal that somebody asked for: sig to the group of a
+// run, or -sig to its main process.
+func (t *turn) operatorSignal(sv *service, sig int) {
+	t.touch(sv)
+	next := sv.rt
+	next.SigSeq, next.Sig = next.SigSeq+1, sig
+	order := keeper.Signal{Tag: sv.name, Run: next.Run, Seq: next.SigSeq, Sig: syscall.Signal(max(sig, -sig)), ToGroup: sig > 0}
+	t.set(sv, next)
+	t.act(func() { t.s.keeper.Signal(order) })
 }
