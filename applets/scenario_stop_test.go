@@ -116,6 +116,39 @@ func TestScenario096ConcurrentStopsAreOneStop(t *testing.T) {
 	}
 }
 
+// Ten clients start, stop and restart one service as they like. None is refused, none
+// meets a process that is not there yet (F54 of zinit 0.3), and the last word holds.
+func TestManyClientsOrderOneService(t *testing.T) {
+	t.Parallel()
+	rounds := 40
+	if testing.Short() {
+		rounds = 5
+	}
+	b := newBed(t)
+	b.service("a", "[service]\nexec = \"sleep 1000\"\n")
+	b.serve()
+	var clients sync.WaitGroup
+	for i := range 10 {
+		clients.Go(func() {
+			for n := range rounds {
+				verb := []string{"start", "stop", "restart", "stop", "start"}[(i+n)%5]
+				if err := b.call("service."+verb, named{"name": "a"}, nil); err != nil {
+					t.Errorf("%s: %v", verb, err)
+				}
+			}
+		})
+	}
+	clients.Wait()
+	b.mustCall("service.start", named{"name": "a", "wait": true}, nil)
+	if f := b.full("a"); f.State.State != "running" || !processOf(f.State.PID).alive() {
+		t.Errorf("after a start it is %s, pid %d: %s", f.State.State, f.State.PID, f.Reason)
+	}
+	b.mustCall("service.stop", named{"name": "a", "wait": true}, nil)
+	if f := b.full("a"); f.State.State != "exited" || f.State.PID != 0 {
+		t.Errorf("after a stop it is %s, pid %d: %s", f.State.State, f.State.PID, f.Reason)
+	}
+}
+
 // Scenario 98: what fifty services of all kinds need to stop is known beforehand,
 // said, and kept.
 func TestScenario098AShutdownKeepsItsBound(t *testing.T) {
