@@ -178,36 +178,69 @@ func TestScenario098AShutdownKeepsItsBound(t *testing.T) {
 	}
 }
 
-// Scenario 91: nothing can end a process that the kernel holds. The stop says so
-// when its bound is reached, no other run begins, a shutdown goes on without it, and when
-// the process is let go everything is as was asked.
-func TestScenario091AnUnkillableProcessIsSaidAndNothingElseStarts(t *testing.T) {
-	t.Parallel()
-	b := newBed(t)
+// freezes has the kernel hold a process so that nothing ends it, until thaw.
+func (b *bed) freezes(t *testing.T, p proc) (thaw func()) {
+	t.Helper()
 	dir := "/sys/fs/cgroup/freezer/" + filepath.Base(b.dir)
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Skipf("no process can be kept from dying here, which takes the freezer of cgroups v1: %v", err)
 	}
-	thaw := func() { _ = os.WriteFile(dir+"/freezer.state", []byte("THAWED"), 0o644) }
-	t.Cleanup(func() { thaw(); _ = until(10*time.Second, "an empty freezer", func() error { return os.Remove(dir) }) })
+	put := func(file, text string) {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	thaw = func() { put("freezer.state", "THAWED") }
+	t.Cleanup(func() { // before the bed is cleared
+		thaw()
+		_ = until(10*time.Second, "an empty freezer", func() error { return os.Remove(dir) })
+	})
+	put("cgroup.procs", fmt.Sprint(p.pid))
+	put("freezer.state", "FROZEN")
+	b.await("it to be frozen", func() error {
+		if text := readText(dir + "/freezer.state"); text != "FROZEN\n" {
+			return fmt.Errorf("%q", text)
+		}
+		return nil
+	})
+	return thaw
+}
+
+// Scenario 91, of a shutdown: it goes on without what cannot be ended, says so by its
+// status, and nothing waits beyond its bound.
+func TestScenario091AShutdownGoesOnWithoutTheUnkillable(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.service("a", "[service]\nexec = \"wit\"\n[lifecycle]\nstop_timeout_ms = 200\n")
+	b.service("b", "[service]\nexec = \"wit\"\n")
+	b.serve("--shutdown-timeout", "2s")
+	b.witnessed(1, "START b")
+	p := b.running("a")
+	thaw := b.freezes(t, p)
+	status, err := b.stop(60 * time.Second)
+	if err != nil || status != 3 {
+		t.Errorf("zinit ended with %d, %v; want 3", status, err)
+	}
+	b.witnessed(1, "EXIT b 0")
+	if !p.alive() {
+		t.Error("it was no process that cannot be ended")
+	}
+	thaw()
+	b.ended(p)
+}
+
+// Scenario 91: nothing can end a process that the kernel holds. The stop says so
+// when its bound is reached, no other run begins, and when the process is let go
+// everything is as was asked.
+func TestScenario091AnUnkillableProcessIsSaidAndNothingElseStarts(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
 	b.service("a", "[service]\nexec = \"wit\"\n[lifecycle]\nstop_timeout_ms = 200\n")
 	b.service("b", "[service]\nexec = \"wit\"\n[dependencies]\nrequires = [\"a\"]\n")
 	b.serve()
 	b.witnessed(1, "START b")
 	p := b.running("a")
-	for file, text := range map[string]string{"/cgroup.procs": fmt.Sprint(p.pid), "/freezer.state": "FROZEN"} {
-		if err := os.WriteFile(dir+file, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Cleanup(thaw)
-	b.await("it to be frozen", func() error {
-		_ = os.WriteFile(dir+"/cgroup.procs", []byte(fmt.Sprint(p.pid)), 0o644)
-		if text := readText(dir + "/freezer.state"); text != "FROZEN\n" || readText(dir+"/cgroup.procs") == "" {
-			return fmt.Errorf("%q", text)
-		}
-		return nil
-	})
+	thaw := b.freezes(t, p)
 	out, errs, code := b.zinit("stop", "a")
 	want := fmt.Sprintf("still present after SIGKILL: pid %d", p.pid)
 	if code != 1 || !strings.Contains(out+errs, want) {
