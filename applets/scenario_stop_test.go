@@ -1,6 +1,7 @@
 package applets_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // stopped asks for a stop, and returns how long the answer took.
@@ -116,6 +119,39 @@ func TestScenario096ConcurrentStopsAreOneStop(t *testing.T) {
 	}
 }
 
+// Ten clients start, stop and restart one service as they like. None is refused, none
+// meets a process that is not there yet (F54 of zinit 0.3), and the last word holds.
+func TestManyClientsOrderOneService(t *testing.T) {
+	t.Parallel()
+	rounds := 40
+	if testing.Short() {
+		rounds = 5
+	}
+	b := newBed(t)
+	b.service("a", "[service]\nexec = \"sleep 1000\"\n")
+	b.serve()
+	var clients sync.WaitGroup
+	for i := range 10 {
+		clients.Go(func() {
+			for n := range rounds {
+				verb := []string{"start", "stop", "restart", "stop", "start"}[(i+n)%5]
+				if err := b.call("service."+verb, named{"name": "a"}, nil); err != nil {
+					t.Errorf("%s: %v", verb, err)
+				}
+			}
+		})
+	}
+	clients.Wait()
+	b.mustCall("service.start", named{"name": "a", "wait": true}, nil)
+	if f := b.full("a"); f.State.State != "running" || !processOf(f.State.PID).alive() {
+		t.Errorf("after a start it is %s, pid %d: %s", f.State.State, f.State.PID, f.Reason)
+	}
+	b.mustCall("service.stop", named{"name": "a", "wait": true}, nil)
+	if f := b.full("a"); f.State.State != "exited" || f.State.PID != 0 {
+		t.Errorf("after a stop it is %s, pid %d: %s", f.State.State, f.State.PID, f.Reason)
+	}
+}
+
 // Scenario 98: what fifty services of all kinds need to stop is known beforehand,
 // said, and kept.
 func TestScenario098AShutdownKeepsItsBound(t *testing.T) {
@@ -145,36 +181,75 @@ func TestScenario098AShutdownKeepsItsBound(t *testing.T) {
 	}
 }
 
+// freezes has the kernel hold a process so that nothing ends it, until thaw.
+func (b *bed) freezes(t *testing.T, p proc) (thaw func()) {
+	t.Helper()
+	dir := filepath.Join("/sys/fs/cgroup/freezer", filepath.Base(b.dir))
+	if os.Mkdir(dir, 0o755) != nil { // where there is only version 2
+		tree := filepath.Join(b.dir, "freezer")
+		dir = filepath.Join(tree, filepath.Base(b.dir))
+		t.Cleanup(func() { _ = unix.Unmount(tree, unix.MNT_DETACH) })
+		err := errors.Join(os.Mkdir(tree, 0o755), unix.Mount("none", tree, "cgroup", 0, "freezer"), os.Mkdir(dir, 0o755))
+		if err != nil {
+			skipRing(t, "real", "no process can be kept from dying: "+err.Error(), "run make test as root; the freezer of cgroups v1 is needed")
+		}
+	}
+	put := func(file, text string) {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	thaw = func() { put("freezer.state", "THAWED") }
+	t.Cleanup(func() { // before the bed is cleared
+		thaw()
+		_ = until(10*time.Second, "an empty freezer", func() error { return os.Remove(dir) })
+	})
+	put("cgroup.procs", fmt.Sprint(p.pid))
+	put("freezer.state", "FROZEN")
+	b.await("it to be frozen", func() error {
+		if text := readText(dir + "/freezer.state"); text != "FROZEN\n" {
+			return fmt.Errorf("%q", text)
+		}
+		return nil
+	})
+	return thaw
+}
+
+// Scenario 91, of a shutdown: it goes on without what cannot be ended, says so by its
+// status, and nothing waits beyond its bound.
+func TestScenario091AShutdownGoesOnWithoutTheUnkillable(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.service("a", "[service]\nexec = \"wit\"\n[lifecycle]\nstop_timeout_ms = 200\n")
+	b.service("b", "[service]\nexec = \"wit\"\n")
+	b.serve("--shutdown-timeout", "2s")
+	b.witnessed(1, "START b")
+	p := b.running("a")
+	thaw := b.freezes(t, p)
+	status, err := b.stop(60 * time.Second)
+	if err != nil || status != 3 {
+		t.Errorf("zinit ended with %d, %v; want 3", status, err)
+	}
+	b.witnessed(1, "EXIT b 0")
+	if !p.alive() {
+		t.Error("it was no process that cannot be ended")
+	}
+	thaw()
+	b.ended(p)
+}
+
 // Scenario 91: nothing can end a process that the kernel holds. The stop says so
-// when its bound is reached, no other run begins, a shutdown goes on without it, and when
-// the process is let go everything is as was asked.
+// when its bound is reached, no other run begins, and when the process is let go
+// everything is as was asked.
 func TestScenario091AnUnkillableProcessIsSaidAndNothingElseStarts(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
-	dir := "/sys/fs/cgroup/freezer/" + filepath.Base(b.dir)
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Skipf("no process can be kept from dying here, which takes the freezer of cgroups v1: %v", err)
-	}
-	thaw := func() { _ = os.WriteFile(dir+"/freezer.state", []byte("THAWED"), 0o644) }
-	t.Cleanup(func() { thaw(); _ = until(10*time.Second, "an empty freezer", func() error { return os.Remove(dir) }) })
 	b.service("a", "[service]\nexec = \"wit\"\n[lifecycle]\nstop_timeout_ms = 200\n")
 	b.service("b", "[service]\nexec = \"wit\"\n[dependencies]\nrequires = [\"a\"]\n")
 	b.serve()
 	b.witnessed(1, "START b")
 	p := b.running("a")
-	for file, text := range map[string]string{"/cgroup.procs": fmt.Sprint(p.pid), "/freezer.state": "FROZEN"} {
-		if err := os.WriteFile(dir+file, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Cleanup(thaw)
-	b.await("it to be frozen", func() error {
-		_ = os.WriteFile(dir+"/cgroup.procs", []byte(fmt.Sprint(p.pid)), 0o644)
-		if text := readText(dir + "/freezer.state"); text != "FROZEN\n" || readText(dir+"/cgroup.procs") == "" {
-			return fmt.Errorf("%q", text)
-		}
-		return nil
-	})
+	thaw := b.freezes(t, p)
 	out, errs, code := b.zinit("stop", "a")
 	want := fmt.Sprintf("still present after SIGKILL: pid %d", p.pid)
 	if code != 1 || !strings.Contains(out+errs, want) {

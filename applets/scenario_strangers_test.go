@@ -102,7 +102,7 @@ func TestScenario056ATracedProcessHasNotEnded(t *testing.T) {
 	defer runtime.UnlockOSThread()
 	for i := range 50 {
 		if err := syscall.PtraceAttach(p.pid); err != nil {
-			t.Skipf("a process cannot be traced here: %v", err)
+			skipRing(t, "real", "no process can be traced: "+err.Error(), "run make test as root")
 		}
 		var st syscall.WaitStatus
 		if _, err := syscall.Wait4(p.pid, &st, syscall.WALL, nil); err != nil || !st.Stopped() {

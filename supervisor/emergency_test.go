@@ -47,6 +47,25 @@ func TestACriticalServiceMayBeRestartedFirst(t *testing.T) {
 	}
 }
 
+// Whatever a critical service cannot begin with is a failure of it, once: zinit 0.3
+// only wrote it down (F86).
+func TestACriticalServiceThatCannotStartIsAnEmergency(t *testing.T) {
+	const down = "status = \"stop\"\n"
+	for _, f := range []files{
+		{"a": "critical = true\n" + down + never},
+		{"a": "critical = true\n" + down + never + "[dependencies]\nrequires = [\"b\"]\n", "b": down + never},
+		{"a": "critical = true\n" + down + never + "[dependencies]\nrequires = [\"nowhere\"]\n"},
+	} {
+		sm := newSimWith(t, f, onMachine)
+		sm.failsToRun["a"], sm.failsToRun["b"] = true, true
+		sm.start("a")
+		sm.run()
+		if sm.count(shellOf+"a") != 1 {
+			t.Errorf("with %v the trace is %v", f, sm.trace)
+		}
+	}
+}
+
 // A shell that cannot be opened is said, and is no emergency that is open.
 func TestAnEmergencyThatCannotBeOpenedIsOver(t *testing.T) {
 	sm := newSimWith(t, files{"a": "critical = true" + never}, onMachine)

@@ -19,7 +19,7 @@ import (
 
 // world is a keeper under test.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	cmd    *exec.Cmd
 	ln     *net.UnixListener
 	socket string
@@ -39,7 +39,7 @@ type session struct {
 	closed  chan struct{}
 }
 
-func newWorld(t *testing.T, env ...string) *world {
+func newWorld(t testing.TB, env ...string) *world {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "keeper")
 	if err != nil {

@@ -123,6 +123,7 @@ func TestFailuresAreOnePlainSentence(t *testing.T) {
 	}
 }
 
+// zinit 0.3 took any connection for an answer, and needed a port (F48, B24).
 func TestHTTPIsWellWithTheStatusExpected(t *testing.T) {
 	for text, expect := range map[string]int{
 		"HTTP/1.1 200 OK\r\n\r\n": 200, "HTTP/1.0 204\r\n": 204, "HTTP/1.1 200\n": 200, "HTTP/1.1 503 Busy\r\n\r\n": 503,
