@@ -66,6 +66,7 @@ break_rule supervisor/begin.go '/^func (t \*turn) reconcileAbsent/,/^}/s/t.act(f
 break_rule supervisor/reload.go '/^func (t \*turn) adopt/,/^}/s/		s.recount(s.services\[name\])/		_ = name/' 'a reload does not count its edges'
 break_rule supervisor/slots.go 's/t.s.starting+t.starting < most {$/t.s.starting+t.starting <= most {/' 'one start too many at a time'
 break_rule graph/judge.go '/^func (g \*Graph) waitsForItself/,/^}/s/			return true/			return false/' 'what waits for itself is not refused'
+break_rule graph/judge.go 's/who := &g.why\[pair\[0\]\]/who := \&g.why[pair[1]]/' 'of a contradiction what is needed is refused'
 break_rule graph/build.go 's/		turned.Kind = After/		turned.Kind = Wants/' 'before orders nothing'
 break_rule graph/graph.go 's/k == Requires || k == BindsTo || k == After/k == Requires || k == BindsTo/' 'after closes no cycle'
 
