@@ -265,3 +265,34 @@ func (t *turn) startNew(p *plan) {
 	}
 	t.startAll(svs, true)
 }
+
+// forget forgets a service that a reload took away and that is gone. Those that
+// point at it see a name that is missing.
+func (t *turn) forget(sv *service) {
+	s := t.s
+	if s.services[sv.name] != sv {
+		return
+	}
+	names := s.names
+	t.undoes = append(t.undoes, func() { s.services[sv.name], s.names = sv, names })
+	delete(s.services, sv.name)
+	if len(t.gone) == 0 { // a copy to take from: others may hold the list, and a turn may forget thousands
+		s.names = slices.Clone(names)
+	}
+	if i, ok := slices.BinarySearch(s.names, sv.name); ok {
+		s.names = slices.Delete(s.names, i, i+1)
+	}
+	t.gone = append(t.gone, sv.name)
+	t.act(func() {
+		s.logs.Forget(sv.name)
+		s.forgetNotify(sv.name)
+		s.removeGroup(sv.name)
+	})
+	for _, e := range s.graph.In(sv.name) {
+		if d := s.services[e.From]; d != nil {
+			t.touch(d)
+			s.recount(d)
+			t.look(d)
+		}
+	}
+}

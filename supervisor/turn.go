@@ -436,29 +436,3 @@ func (t *turn) commit() error {
 	t.s.endIfStopped()
 	return nil
 }
-
-// forget forgets a service that a reload took away and that is gone. Those that
-// point at it see a name that is missing.
-func (t *turn) forget(sv *service) {
-	s := t.s
-	if s.services[sv.name] != sv {
-		return
-	}
-	names := s.names
-	t.undoes = append(t.undoes, func() { s.services[sv.name], s.names = sv, names })
-	delete(s.services, sv.name)
-	s.names = slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == sv.name })
-	t.gone = append(t.gone, sv.name)
-	t.act(func() {
-		s.logs.Forget(sv.name)
-		s.forgetNotify(sv.name)
-		s.removeGroup(sv.name)
-	})
-	for _, e := range s.graph.In(sv.name) {
-		if d := s.services[e.From]; d != nil {
-			t.touch(d)
-			s.recount(d)
-			t.look(d)
-		}
-	}
-}
