@@ -79,12 +79,14 @@ func TestAnUpgradeIsNotLostWithItsServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	goOn()
-	var after struct {
+	type upgraded struct {
 		version
 		Version   string `json:"version"`
 		Upgrading string `json:"upgrading"`
 	}
+	var after upgraded
 	b.await("the other version", func() error {
+		after = upgraded{} // what is not told is not what was told before
 		if err := b.call("system.version", nil, &after); err != nil || after.Version != "0.4.1-test" || after.Upgrading != "" {
 			return fmt.Errorf("%+v, %v", after, err)
 		}

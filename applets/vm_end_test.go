@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -199,9 +200,9 @@ requires = ["witness"]
 	g.boot(filepath.Join(built, "zinit-static"))
 	g.sees(`^START witness`)
 	g.endsInOrder("reboot: Power down")
-	for _, complaint := range []string{"unmount", "read-only", "detach", "outlived"} {
-		if strings.Contains(g.console.String(), "zinit: "+complaint) || strings.Contains(g.console.String(), complaint+" /mnt") {
-			t.Errorf("the console shows a complaint: %s", complaint)
-		}
+	// "/run read-only: device or resource busy", in each of these tests, was seen by
+	// nobody: the keeper holds the control socket, whose name is gone.
+	if found := regexp.MustCompile(`(?m)^zinit: .*(unmount|read-only|detach|outlived).*$`).FindString(g.console.String()); found != "" {
+		t.Errorf("the console shows a complaint: %s", found)
 	}
 }

@@ -103,6 +103,10 @@ func (c console) unmountAll() {
 	for _, target := range mountPoints() {
 		if !slow[target] {
 			c.bounded(target+" read-only", umountBy, func() error {
+				var st unix.Statfs_t
+				if unix.Statfs(target, &st) == nil && st.Type == unix.TMPFS_MAGIC {
+					return nil // nothing of it stays
+				}
 				return unix.Mount("", target, "", unix.MS_REMOUNT|unix.MS_RDONLY, "")
 			})
 		}
