@@ -14,6 +14,7 @@ import (
 func (b *bed) serveGroups(t *testing.T) {
 	t.Helper()
 	b.service("probe", "[service]\nexec = \"sleep 1000\"\n")
+	b.env = append(b.env, "ZINIT_CGROUPS=1")
 	b.serve()
 	b.awaitState("probe", "running")
 	if f := b.full("probe"); !strings.HasPrefix(f.Held, "cgroup /") {

@@ -45,7 +45,7 @@ type grouped struct {
 // groups.
 func (s *Supervisor) openGroups() {
 	if !s.opt.Cgroups {
-		s.groups.why = errors.New("zinit makes no cgroups here: ZINIT_CGROUPS is 0")
+		s.groups.why = errors.New("zinit makes no cgroups here: it was given no part of their tree, and ZINIT_CGROUPS is not 1")
 		return
 	}
 	tree, err := cgroup.Find(s.keeperPID)

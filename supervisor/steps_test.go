@@ -281,7 +281,7 @@ func (w *world) atRest() {
 	w.setFull(false)
 	w.habits = map[string]*habit{}
 	w.note("[everybody behaves]")
-	for range 200 {
+	for i := range 200 {
 		busy, before := len(w.queue) > 0, w.snapshot()
 		for _, r := range w.spawned {
 			switch sv := w.s.services[r.Tag]; {
@@ -296,7 +296,7 @@ func (w *world) atRest() {
 				busy = true
 			}
 		}
-		w.sleep(10 * time.Minute)
+		w.sleep(10*time.Minute + time.Duration(i)*777*time.Millisecond) // in step with no restart
 		if !busy && w.snapshot() == before && w.s.next() == 0 && w.nextWait() == 0 && len(w.queue) == 0 {
 			w.checkRest()
 			return

@@ -15,6 +15,7 @@ import (
 	"zinit/applets"
 	"zinit/rpc"
 	"zinit/supervisor"
+	"zinit/supervisor/cgroup"
 	"zinit/supervisor/keeper"
 	"zinit/supervisor/logs"
 )
@@ -99,6 +100,13 @@ func giveBack(s *supervisor.Supervisor, pause time.Duration) {
 	})
 }
 
+// cgroups reports whether each service gets one. A user's supervisor makes none in
+// the root of the tree, which is another's, unless it is told to.
+func (f *flags) cgroups() bool {
+	asked := os.Getenv("ZINIT_CGROUPS")
+	return asked == "1" || asked != "0" && (f.mode != supervisor.User || cgroup.Given())
+}
+
 func (f *flags) options(p paths) supervisor.Options {
 	socket := ""
 	if f.mode == supervisor.User {
@@ -108,7 +116,7 @@ func (f *flags) options(p paths) supervisor.Options {
 	if f.mode == supervisor.User {
 		notify = p.sockets[0] + ".notify"
 	}
-	return supervisor.Options{Mode: f.mode, Cgroups: os.Getenv("ZINIT_CGROUPS") != "0", Socket: socket, NotifyDir: notify, Version: applets.Version, Roots: p.roots, Trust: f.trust, Target: f.target,
+	return supervisor.Options{Mode: f.mode, Cgroups: f.cgroups(), Socket: socket, NotifyDir: notify, Version: applets.Version, Roots: p.roots, Trust: f.trust, Target: f.target,
 		ShutdownTimeout: f.shutdownTimeout, Main: f.main, Rescue: f.rescue, ExitWhenIdle: f.exitWhenIdle, LogLevel: f.level, Environ: supervisor.BaseEnviron(f.mode, os.Environ())}
 }
 

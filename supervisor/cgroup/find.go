@@ -40,6 +40,15 @@ func Find(keeper int) (*Tree, error) {
 	return find(string(mounts), string(own), keeper, isCgroup2)
 }
 
+// Given reports whether we were started in a cgroup below the root of the tree that
+// can be seen: a part that somebody gave us, or a manager's own. What is in the root
+// belongs to whoever mounted the tree.
+func Given() bool {
+	own, _ := os.ReadFile("/proc/self/cgroup")
+	at, err := place(string(own))
+	return err == nil && at != "/"
+}
+
 func isCgroup2(dir string) bool {
 	var fs unix.Statfs_t
 	return unix.Statfs(dir, &fs) == nil && fs.Type == unix.CGROUP2_SUPER_MAGIC
