@@ -214,9 +214,10 @@ func (t *turn) exited(sv *service, e state.Exit) {
 }
 
 // heldWhenGone reports whether something blocks sv beside what is left of its
-// latest run.
+// latest run. A target ends in the turn that stops it: what else that turn brings
+// back may be to be waited for.
 func (t *turn) heldWhenGone(sv *service) bool {
-	return sv.need > 0 || sv.order > 0 || sv.clash > 0 || sv.portless() || t.s.ending != nil || sv.rt.State == state.Stopping && sv.rt.Again && t.noSlot(sv)
+	return sv.cur.Target || sv.need > 0 || sv.order > 0 || sv.clash > 0 || sv.portless() || t.s.ending != nil || sv.rt.State == state.Stopping && sv.rt.Again && t.noSlot(sv)
 }
 
 // goneBy is the end of the last process of the latest run.
