@@ -3,6 +3,7 @@ package supervisor
 import (
 	"os"
 	"os/exec"
+	"os/signal"
 	"testing"
 	"time"
 
@@ -44,9 +45,16 @@ func TestWhoCannotBeWatchedIsLookedForAgain(t *testing.T) {
 	defer unix.Close(fd)
 	left := exec.Command("sleep", "1000")
 	left.SysProcAttr = &unix.SysProcAttr{UseCgroupFD: true, CgroupFD: fd}
-	if err := left.Start(); err != nil {
+	signal.Ignore(unix.SIGTERM) // which it inherits, and gets when its service has ended
+	err = left.Start()
+	signal.Reset(unix.SIGTERM)
+	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() {
+		_ = left.Process.Kill()
+		_ = left.Wait()
+	}()
 	sm.die("a", 0, 0)
 	for range 2 {
 		sm.run()

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"slices"
@@ -107,16 +108,16 @@ func (s *Supervisor) plan(c *Config) (*plan, error) {
 		p.graph = s.graph
 		return p, nil
 	}
-	for _, name := range p.removed {
-		if err := s.stillNeeded(name, p.removed); err != nil {
-			return nil, err
-		}
-	}
 	g, err := s.graph.With(set, p.removed)
 	if err != nil {
 		return nil, refuse(Cyclic, "", "nothing was changed", "cannot reload: %v", err)
 	}
 	p.graph = g
+	for _, name := range p.removed { // by what it runs on, and by what it is to run on
+		if err := cmp.Or(s.stillNeeded(s.graph, name, p.removed), s.stillNeeded(g, name, p.removed)); err != nil {
+			return nil, err
+		}
+	}
 	return p, nil
 }
 
@@ -140,9 +141,9 @@ func (s *Supervisor) newProblems(c *Config) error {
 }
 
 // stillNeeded refuses the removal of a service that something alive needs.
-func (s *Supervisor) stillNeeded(name string, removed []string) error {
+func (s *Supervisor) stillNeeded(g *graph.Graph, name string, removed []string) error {
 	var users []string
-	for _, e := range s.graph.In(name) {
+	for _, e := range g.In(name) {
 		d := s.services[e.From]
 		if needs(e.Kind) && d != nil && d.rt.Alive() && !slices.Contains(removed, e.From) {
 			users = append(users, e.From)
