@@ -56,7 +56,7 @@ func run() error {
 	flag.IntVar(&b.chain, "chain", 500, "oneshots in the chain")
 	flag.IntVar(&b.kills, "kills", 50, "kills of one service")
 	flag.DurationVar(&b.idle, "idle", 10*time.Second, "how long idleness is watched")
-	flag.BoolVar(&b.cgroups, "cgroups", true, "zinit makes a cgroup for each service, where it can")
+	flag.BoolVar(&b.cgroups, "cgroups", false, "zinit makes a cgroup for each service, also in the root of their tree")
 	peers := flag.String("peers", "C floor,Go floor,zinit", "who is measured, in turns")
 	only := flag.String("only", "cold,chain,restart,memory,idle,takeover,answers,decisions", "what is measured")
 	strict := flag.Bool("strict", false, "end with status 1 when a figure is over its bound")

@@ -61,9 +61,9 @@ func (b *bench) start(name, kind string, n int) (*peer, error) {
 		argv = []string{b.zinit, "server", "--config-dir", filepath.Join(dir, "etc"), "--socket", p.sock, "--log-level", "warn"}
 	}
 	p.cmd = exec.Command(argv[0], argv[1:]...)
-	p.cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + dir, "ZINIT_CGROUPS=0"}
+	p.cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + dir}
 	if b.cgroups {
-		p.cmd.Env[2] = "ZINIT_CGROUPS=1"
+		p.cmd.Env = append(p.cmd.Env, "ZINIT_CGROUPS=1")
 	}
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	p.cmd.WaitDelay = 10 * time.Second
