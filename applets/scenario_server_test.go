@@ -350,3 +350,30 @@ func TestASecondZinitIsToldWhoOwnsTheSocket(t *testing.T) {
 		t.Errorf("the service felt it: %q", b.records())
 	}
 }
+
+// A question to a zinit without a server says after a while that it waits, and is
+// answered when there is one.
+func TestAQuestionSaysThatItWaits(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.service("a", "[service]\nexec = \"wit\"\n")
+	b.serve()
+	_, goOn := b.stopServer()
+	defer goOn()
+	var words, listed said
+	list := b.command("--socket", b.sock, "list")
+	list.Stdout, list.Stderr = &listed, &words
+	if err := list.Start(); err != nil {
+		t.Fatal(err)
+	}
+	b.await("a word", func() error {
+		if text := words.String(); !strings.Contains(text, "no answer for 3s; waiting") {
+			return fmt.Errorf("said %q", text)
+		}
+		return nil
+	})
+	goOn()
+	if err := list.Wait(); err != nil || !strings.Contains(listed.String(), "a ") {
+		t.Errorf("%v; listed %q, said %q", err, listed.String(), words.String())
+	}
+}

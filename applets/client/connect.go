@@ -51,7 +51,7 @@ func (s *session) dial(ctx context.Context) (*rpc.Client, error) {
 // they can be asked again when the connection ended before the answer came.
 func reads(method string) bool {
 	switch method {
-	case "service.start", "service.stop", "service.restart", "service.kill", "service.set", "service.delete", "service.enable", "service.disable",
+	case "service.start", "service.stop", "service.start_all", "service.stop_all", "service.restart", "service.kill", "service.set", "service.delete", "service.enable", "service.disable",
 		"service.reload", "system.reload", "system.upgrade", "system.shutdown", "system.poweroff", "system.reboot", "system.halt":
 		return false
 	}
@@ -82,10 +82,19 @@ func withToken(method string, params any) (any, error) {
 	return all, nil
 }
 
+// patience is how long a question waits for its answer without a word.
+const patience = 3 * time.Second
+
 // call makes one call and decodes its answer. While the server is being replaced
 // it waits.
 func (s *session) call(ctx context.Context, method string, params, result any) error {
 	deadline := time.Now().Add(comeBack)
+	if question := reads(method) && method != "service.wait"; question {
+		slow := time.AfterFunc(patience, func() {
+			fmt.Fprintf(s.std.Err, "zinit: no answer for %s; waiting for a server that is ready (what the keeper prints says why there is none)\n", patience)
+		})
+		defer slow.Stop()
+	}
 	params, err := withToken(method, params)
 	if err != nil {
 		return err
@@ -100,6 +109,8 @@ func (s *session) call(ctx context.Context, method string, params, result any) e
 		switch {
 		case err == nil:
 			return nil
+		case errors.Is(err, context.Canceled) && reads(method):
+			return fail(exitInterrupted, "", "interrupted")
 		case !errors.Is(err, rpc.ErrGone):
 			return explain(err)
 		case time.Now().After(deadline):
