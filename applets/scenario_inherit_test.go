@@ -64,7 +64,13 @@ func TestScenario050AServiceOfADirtyPID1IsClean(t *testing.T) {
 	}
 	p := x.here(proc{pid: x.full("plain").State.PID})
 	wantClean(t, p.pid, "0022", "1024:4096")
-	env := strings.Split(readText(fmt.Sprintf("/proc/%d/environ", p.pid)), "\x00")
+	var env []string
+	x.await("its environment", func() error { // which is there a moment after the old memory is gone
+		if env = strings.Split(readText(fmt.Sprintf("/proc/%d/environ", p.pid)), "\x00"); len(env) < 2 {
+			return fmt.Errorf("it is %q", env)
+		}
+		return nil
+	})
 	slices.Sort(env)
 	if got := strings.Join(env, " "); strings.Contains(got, "LISTEN_") || strings.Contains(got, "NOTIFY_") || !strings.Contains(got, "ZINIT_SERVICE=plain") {
 		t.Errorf("its environment is %s", got)
