@@ -195,14 +195,17 @@ func TestOrphansAreReapedInAContainer(t *testing.T) {
 		}
 		return nil
 	})
-	adopted := 0
-	for _, pid := range allPids() {
-		if parentOf(pid) == x.init.Pid && strings.Contains(processOf(pid).cmdline(), "a.child") {
-			adopted++
+	x.await("three orphans", func() error { // a child may print before the one between has ended
+		adopted := 0
+		for _, pid := range allPids() {
+			if parentOf(pid) == x.init.Pid && strings.Contains(processOf(pid).cmdline(), "a.child") {
+				adopted++
+			}
 		}
-	}
-	if adopted != 3 {
-		t.Errorf("PID 1 is the parent of %d of 3 orphans", adopted)
-	}
+		if adopted != 3 {
+			return fmt.Errorf("PID 1 is the parent of %d", adopted)
+		}
+		return nil
+	})
 	x.terminates(0)
 }
