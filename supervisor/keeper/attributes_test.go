@@ -132,7 +132,7 @@ func firstWords(attributes string) []string {
 func TestOnlyTheCapabilitiesToKeepAreLeft(t *testing.T) {
 	needRoot(t)
 	if has, _ := unix.PrctlRetInt(unix.PR_CAPBSET_READ, unix.CAP_NET_BIND_SERVICE, 0, 0, 0); has != 1 {
-		t.Skip("SKIP: net_bind_service is not ours to give")
+		ring.Skip(t, "root", "net_bind_service is not ours to give", "run the tests as root")
 	}
 	before := attributes()
 	const bind, setuid = 1 << unix.CAP_NET_BIND_SERVICE, 1 << unix.CAP_SETUID
@@ -278,7 +278,7 @@ func newCgroup(t *testing.T) (dir, name string) {
 			return dir, strings.TrimPrefix(dir, mount)
 		}
 	}
-	t.Skip("SKIP: no writable tree of cgroups v2; run the tests as root where there is one")
+	ring.Skip(t, "cgroups", "no writable tree of cgroups v2", "as root, run: mount -t cgroup2 none /sys/fs/cgroup/unified")
 	return "", ""
 }
 

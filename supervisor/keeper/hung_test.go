@@ -163,7 +163,7 @@ func TestServerStuckInTheKernelIsLeftBehind(t *testing.T) {
 	ev := s.alive(run(1, "exec sleep 1000"))
 	dir := fmt.Sprintf("/sys/fs/cgroup/freezer/keeper-test-%d", s.pid)
 	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Skipf("SKIP: needs the freezer of cgroup v1 to keep a process from dying: %v", err)
+		ring.Skip(t, "kernel", "no process can be kept from dying: "+err.Error(), "run the tests as root; the freezer of cgroups v1 is needed")
 	}
 	put := func(file, text string) {
 		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0); err != nil {

@@ -126,7 +126,7 @@ func cloneWay(t *testing.T, j *job) result {
 func clone3Way(t *testing.T, j *job) result {
 	t.Helper()
 	if j.ignored = ignoredSignals(); j.ignored == nil {
-		t.Skip("this kernel, or a filter before it, has no clone3")
+		ring.Skip(t, "kernel", "it, or a filter before it, has no clone3", "run the tests on Linux 5.5 or newer")
 	}
 	return cloneWay(t, j)
 }
@@ -370,7 +370,7 @@ func unprivileged(t *testing.T, s *Spawn) (step string, errno syscall.Errno) {
 	a.prepend(giveUp(a)...)
 	pid, errno := clone(a)
 	if errno != 0 {
-		t.Skip("clone:", errno)
+		ring.Skip(t, "kernel", "it refuses clone: "+errno.Error(), "run the tests on Linux itself")
 	}
 	var status unix.WaitStatus
 	if _, err := wait4(pid, &status); err != nil {
@@ -405,7 +405,7 @@ func TestStepThatMayFailDoesNotStopTheRest(t *testing.T) {
 	a.prepend(step{nr: unix.SYS_CLOSE, args: [6]uintptr{1 << 30}, pass: may})
 	pid, errno := clone(a)
 	if errno != 0 {
-		t.Skip("clone:", errno)
+		ring.Skip(t, "kernel", "it refuses clone: "+errno.Error(), "run the tests on Linux itself")
 	}
 	var status unix.WaitStatus
 	if _, err := wait4(pid, &status); err != nil || status.ExitStatus() != 7 {

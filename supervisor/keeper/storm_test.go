@@ -3,10 +3,8 @@ package keeper
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -210,7 +208,7 @@ func freeze(t *testing.T) (path string, thaw func()) {
 	t.Helper()
 	fan, err := unix.FanotifyInit(unix.FAN_CLASS_CONTENT|unix.FAN_CLOEXEC|unix.FAN_NONBLOCK, unix.O_RDONLY|unix.O_CLOEXEC)
 	if err != nil {
-		t.Skipf("SKIP: fanotify is refused here: %v", err)
+		ring.Skip(t, "root", "fanotify is refused: "+err.Error(), "run the tests as root")
 	}
 	path = filepath.Join(t.TempDir(), "frozen")
 	if err := os.WriteFile(path, smallest(t), 0o755); err != nil {
@@ -218,7 +216,7 @@ func freeze(t *testing.T) (path string, thaw func()) {
 	}
 	if err := unix.FanotifyMark(fan, unix.FAN_MARK_ADD, unix.FAN_OPEN_EXEC_PERM, unix.AT_FDCWD, path); err != nil {
 		unix.Close(fan)
-		t.Skipf("SKIP: fanotify cannot hold an exec here: %v", err)
+		ring.Skip(t, "kernel", "fanotify cannot hold an exec: "+err.Error(), "run the tests on Linux itself")
 	}
 	// Closing would not do: a child before its exec has the descriptor too.
 	allow := func() {
@@ -259,7 +257,7 @@ func TestFrozenExecDoesNotHoldCollections(t *testing.T) {
 	}
 	pid, errno := clone(s)
 	if errno != 0 {
-		t.Skip("clone:", errno)
+		ring.Skip(t, "kernel", "it refuses clone: "+errno.Error(), "run the tests on Linux itself")
 	}
 	for range 20 {
 		runtime.GC()
@@ -328,65 +326,6 @@ func makeAMess() {
 	_ = unix.Chdir("/tmp")
 	_ = unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 1024, Max: 4096})
 }
-
-func TestThousandSpawnsAgainstTheFloor(t *testing.T) {
-	if testing.Short() {
-		t.Skip("a measurement")
-	}
-	gcc, err := exec.LookPath("gcc")
-	if err != nil {
-		t.Skip("SKIP: no C compiler for the floor; apt-get install gcc")
-	}
-	dir := t.TempDir()
-	source := filepath.Join(dir, "floor.c")
-	if err := os.WriteFile(source, []byte(floorC), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	floor := filepath.Join(dir, "floor")
-	if out, err := exec.Command(gcc, "-O2", "-o", floor, source).CombinedOutput(); err != nil {
-		t.Skipf("SKIP: cannot compile the floor: %v %s", err, out)
-	}
-	w := newWorld(t)
-	s := w.server()
-	s.drill(100, 100, truth())
-	var ours, theirs []time.Duration
-	for range 5 {
-		ours = append(ours, s.drill(1000, 1000, truth()))
-		var micros int64
-		out, err := exec.Command(floor).Output()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := fmt.Sscan(string(out), &micros); err != nil {
-			t.Fatal(err)
-		}
-		theirs = append(theirs, time.Duration(micros)*time.Microsecond)
-	}
-	slices.Sort(ours)
-	slices.Sort(theirs)
-	t.Logf("1000 spawns: keeper %v, C posix_spawn %v, ratio %.2f", ours[2], theirs[2], float64(ours[2])/float64(theirs[2]))
-	s.end(0)
-}
-
-const floorC = `#define _GNU_SOURCE
-#include <spawn.h>
-#include <stdio.h>
-#include <sys/wait.h>
-#include <time.h>
-extern char **environ;
-int main(void) {
-	struct timespec a, b;
-	char *argv[] = {"true", 0};
-	pid_t pid;
-	clock_gettime(CLOCK_MONOTONIC, &a);
-	for (int i = 0; i < 1000; i++)
-		if (posix_spawn(&pid, "/bin/true", 0, 0, argv, environ)) return 1;
-	while (wait(0) > 0);
-	clock_gettime(CLOCK_MONOTONIC, &b);
-	printf("%ld\n", (b.tv_sec - a.tv_sec) * 1000000 + (b.tv_nsec - a.tv_nsec) / 1000);
-	return 0;
-}
-`
 
 var flooding atomic.Int64 // requests a flooding server has sent
 
