@@ -71,6 +71,19 @@ func TestEveryReasonOfAFailedExecIsToldApart(t *testing.T) {
 	}
 }
 
+// A mount that does not answer still leaves a reason that says where was looked.
+func TestAProgramThatCannotBeLookedAtSaysWhereWasLooked(t *testing.T) {
+	for program, want := range map[string]string{"nosuchprogram": "in the service's PATH: /sbin:/bin", "/mnt/web": "to a look at it"} {
+		sp := &spec.Spec{Exec: spec.Command{Argv: []string{program}}}
+		text := unseenText(sp, "/sbin:/bin", unix.ENOENT)
+		for _, part := range []string{want, program, unix.ENOENT.Error(), "no answer within 3s"} {
+			if !strings.Contains(text, part) {
+				t.Errorf("%q lacks %q", text, part)
+			}
+		}
+	}
+}
+
 // Every step that may be refused says what was asked for and what to do.
 func TestARefusedStepNamesItsKeyAndTheRemedy(t *testing.T) {
 	caps := uint64(1 << unix.CAP_NET_BIND_SERVICE)

@@ -53,7 +53,8 @@ func (s *Supervisor) aside(f func()) {
 	go f()
 }
 
-// looked is execText, or "" when the file does not answer in time.
+// looked is execText, or what is known without it when the file does not answer
+// in time.
 func (s *Supervisor) looked(sp *spec.Spec, errno syscall.Errno) string {
 	answer := make(chan string, 1)
 	path := s.searched(sp)
@@ -62,8 +63,18 @@ func (s *Supervisor) looked(sp *spec.Spec, errno syscall.Errno) string {
 	case text := <-answer:
 		return text
 	case <-time.After(lookBy):
-		return ""
+		return unseenText(sp, path, errno)
 	}
+}
+
+// unseenText is what is said of a program that could not be looked at: its mount
+// does not answer, or the machine is very busy.
+func unseenText(sp *spec.Spec, path string, errno syscall.Errno) string {
+	where := "at it"
+	if !strings.Contains(sp.Exec.Argv[0], "/") {
+		where = "for it in the service's PATH: " + path
+	}
+	return fmt.Sprintf("%s; there was no answer within %v to a look %s", spawnText(sp, "exec", errno), lookBy, where)
 }
 
 // unstarted decides about a run that could not be started; text says why, ""
