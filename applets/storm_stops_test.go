@@ -45,6 +45,7 @@ func TestStormOfStops(t *testing.T) {
 // stopped.
 func (s *storm) stops(n, left int) {
 	for i := range n {
+		s.respite(i)
 		s.pause(moment())
 		switch i % 4 {
 		case 0:
