@@ -82,8 +82,15 @@ func (s *Supervisor) adoptNotify(held map[string][]int) {
 	}
 }
 
-// onNotify records what a service says; false: it is to be told again.
-func (s *Supervisor) onNotify(name string, n probe.Notification) bool {
+// When a notification is told again that was not taken from its socket.
+const (
+	unrecorded = time.Second          // it could not be recorded
+	unjudged   = 5 * time.Millisecond // whose it is may be known in a moment
+)
+
+// onNotify records what a service says. 0: it is done with; else it is to be told
+// again after that time.
+func (s *Supervisor) onNotify(name string, n probe.Notification) (again time.Duration) {
 	refused := ""
 	err := s.decide("notification", func(t *turn) error {
 		sv := s.services[name]
@@ -94,7 +101,12 @@ func (s *Supervisor) onNotify(name string, n probe.Notification) bool {
 		if sv.cur.User == "" {
 			uid = os.Geteuid()
 		}
-		if err := probe.Accept(n.From, name, uint32(uid), s.ownerOf); err != nil {
+		owner := s.ownerOf(n.From.Pid)
+		if owner == "" && probe.Session(n.From.Pid) != 0 && s.spawning(t.mono) {
+			again = unjudged
+			return nil
+		}
+		if err := probe.Accept(n.From, name, uint32(uid), owner); err != nil {
 			refused = err.Error()
 			return nil
 		}
@@ -104,7 +116,22 @@ func (s *Supervisor) onNotify(name string, n probe.Notification) bool {
 	if refused != "" {
 		s.sayRefused(refused)
 	}
-	return err == nil
+	if err != nil {
+		again = unrecorded
+	}
+	return again
+}
+
+// spawning reports whether the process of some run is yet to be told by the keeper.
+// What it sends may come before that. One whose program lies where nobody answers
+// has not sent anything. The lock is held.
+func (s *Supervisor) spawning(mono int64) bool {
+	for _, name := range s.names {
+		if rt := &s.services[name].rt; rt.Live && rt.Pid == 0 && mono-rt.SinceMono < int64(time.Second) {
+			return true
+		}
+	}
+	return false
 }
 
 // sayRefused tells of a refused notification, at most one a second.

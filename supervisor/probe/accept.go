@@ -17,17 +17,14 @@ type Sender struct {
 
 // Accept says whether a service's notification is to be believed, nil if so.
 // uid is the service's own user. Root is believed, and the service's user,
-// unless the sender is provably of another service: ownerOf returns the
-// service that a living process belongs to, "" when that is not known. Another
-// program of the same user is not told apart without cgroups.
-func Accept(from Sender, service string, uid uint32, ownerOf func(pid int) string) error {
+// unless the sender is provably of another service: owner is the service that it
+// belongs to, "" when that is not known. Another program of the same user is not
+// told apart without cgroups.
+func Accept(from Sender, service string, uid uint32, owner string) error {
 	if from.UID != 0 && from.UID != uid {
 		return fmt.Errorf("a notification for %q came from user %d, who is neither root nor the service's user %d", service, from.UID, uid)
 	}
-	if from.Pid <= 0 {
-		return nil
-	}
-	if owner := ownerOf(from.Pid); owner != "" && owner != service {
+	if owner != "" && owner != service {
 		return fmt.Errorf("a notification for %q came from process %d, which is of %q", service, from.Pid, owner)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -21,11 +22,14 @@ type heard struct {
 	refuse bool
 }
 
-func (h *heard) hear(service string, n Notification) bool {
+func (h *heard) hear(service string, n Notification) (again time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.list, h.of = append(h.list, n), append(h.of, service)
-	return !h.refuse
+	if h.refuse {
+		return 50 * time.Millisecond
+	}
+	return 0
 }
 
 func (h *heard) count() int {
@@ -254,7 +258,6 @@ func TestASocketReplacesAStaleOneAndFitsItsName(t *testing.T) {
 
 func TestWhoIsBelieved(t *testing.T) {
 	owners := map[int]string{10: "web", 20: "db"}
-	ownerOf := func(pid int) string { return owners[pid] }
 	for _, c := range []struct {
 		from Sender
 		uid  uint32
@@ -271,7 +274,7 @@ func TestWhoIsBelieved(t *testing.T) {
 		{Sender{20, 33, 33}, 33, `of "db"`},
 		{Sender{20, 0, 0}, 33, `of "db"`},
 	} {
-		err := Accept(c.from, "web", c.uid, ownerOf)
+		err := Accept(c.from, "web", c.uid, owners[c.from.Pid])
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v for user %d: %v, want %q", c.from, c.uid, err, c.want)
 		}

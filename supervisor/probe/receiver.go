@@ -12,13 +12,13 @@ import (
 // Bounds of a Receiver's work.
 const (
 	atATime = 16          // datagrams of one socket before the others have their turn
-	retry   = time.Second // after which a notification is told again that was not recorded
+	unread  = time.Second // after which a socket is looked at again that cannot be read
 )
 
 // Receiver hears the notify sockets of all services with one goroutine. With
 // no notification it does not wake.
 type Receiver struct {
-	hear func(service string, n Notification) bool
+	hear func(service string, n Notification) (again time.Duration)
 	poll int
 	wake int
 	over chan struct{} // closed when the goroutine has ended
@@ -36,10 +36,10 @@ type socket struct {
 }
 
 // NewReceiver starts one. hear is told each notification that says something,
-// in the order of its socket, and returns whether it is recorded; only then it
-// is taken from the socket. Else it is told again after a second. hear is
-// called by one goroutine, without a lock: it may call Add and Remove.
-func NewReceiver(hear func(service string, n Notification) bool) (*Receiver, error) {
+// in the order of its socket, and returns 0 when it is recorded; only then it is
+// taken from the socket. Else it is told again after the time that hear returns.
+// hear is called by one goroutine, without a lock: it may call Add and Remove.
+func NewReceiver(hear func(service string, n Notification) (again time.Duration)) (*Receiver, error) {
 	poll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("cannot hear notifications: %w", err)
@@ -125,8 +125,10 @@ func (r *Receiver) run() {
 			if int(events[i].Fd) == r.wake {
 				return
 			}
-			if s := r.socket(events[i].Fd); s != nil && !r.drain(s) {
-				r.pause(s)
+			if s := r.socket(events[i].Fd); s != nil {
+				if again := r.drain(s); again > 0 {
+					r.pause(s, again)
+				}
 			}
 		}
 	}
@@ -138,22 +140,28 @@ func (r *Receiver) socket(fd int32) *socket {
 	return r.sockets[fd]
 }
 
-// drain tells some of what a socket holds. It returns false when nothing more
-// can be done with it for the time being.
-func (r *Receiver) drain(s *socket) bool {
+// drain tells some of what a socket holds. It returns for how long nothing more
+// can be done with it.
+func (r *Receiver) drain(s *socket) (again time.Duration) {
 	for range atATime {
 		var n Notification
-		if err := r.with(s, func() (err error) { n, err = peek(int(s.fd)); return err }); err != nil {
-			return err == unix.EAGAIN
+		err := r.with(s, func() (err error) { n, err = peek(int(s.fd)); return err })
+		if err == nil && n.Says() {
+			if again := r.hear(s.service, n); again > 0 {
+				return again
+			}
 		}
-		if n.Says() && !r.hear(s.service, n) {
-			return false
+		if err == nil {
+			err = r.with(s, func() error { return take(int(s.fd)) })
 		}
-		if err := r.with(s, func() error { return take(int(s.fd)) }); err != nil {
-			return err == unix.EAGAIN
+		if err == unix.EAGAIN {
+			return 0
+		}
+		if err != nil {
+			return unread
 		}
 	}
-	return true
+	return 0
 }
 
 // with does something with a socket that is still heard, and which therefore
@@ -168,9 +176,9 @@ func (r *Receiver) with(s *socket, do func() error) error {
 }
 
 // pause leaves a socket alone for a while.
-func (r *Receiver) pause(s *socket) {
+func (r *Receiver) pause(s *socket, again time.Duration) {
 	_ = r.with(s, func() error { return r.watch(unix.EPOLL_CTL_DEL, s.fd) })
-	time.AfterFunc(retry, func() {
+	time.AfterFunc(again, func() {
 		_ = r.with(s, func() error {
 			if r.closed {
 				return nil
