@@ -11,7 +11,8 @@ import (
 // A child that is being spawned shares the keeper's memory until its exec. It
 // touches nothing there but its slot: the words it reports with, the list of
 // system calls it makes, their arguments, and a stack it never uses. Slots lie
-// in one mapping outside the Go heap, which neither moves nor is collected.
+// in one mapping outside the Go heap, which neither moves nor is collected. A
+// child that is forked (see forked) shares that mapping alone.
 const (
 	slotCount  = 127 // with the kick word, what one futex_waitv takes
 	slotSize   = 256 << 10
@@ -20,12 +21,12 @@ const (
 	dataOffset = (int(unsafe.Sizeof(header{})) + (maxSteps+1)*int(unsafe.Sizeof(step{})) + 15) &^ 15
 	stackSize  = 4 << 10
 
-	maxAttributes = 2*4 + 8 + 3 + (maxCap + 1) + 3 // files written, terminal, priorities, capabilities
+	maxAttributes = 2*4 + 8 + 3 + (maxCap + 1) + 3 + 4 // files written, terminal, priorities, capabilities, memory of its own
 )
 
 // header is how the child reports. The assembly knows its layout.
 type header struct {
-	alive uint32 // 1 from before the clone; the kernel clears it when the child leaves our memory
+	alive uint32 // from before the clone not 0; see left
 	at    uint32 // number of the step it is at
 	errno uint32 // 0, or why step at failed
 	_     uint32
@@ -54,6 +55,7 @@ type slot struct {
 
 	sharing bool // the child shares our descriptors until its first step
 	clears  bool // the kernel undoes our handlers of signals
+	forked  bool // the child gets memory of its own at once
 	cgroup  int  // that the kernel starts the child in; -1: none
 }
 
@@ -67,7 +69,7 @@ type arena struct {
 
 // newArena maps the slots. Pages count only once they are touched.
 func newArena() (*arena, error) {
-	mem, err := unix.Mmap(-1, 0, 4096+slotCount*slotSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE)
+	mem, err := unix.Mmap(-1, 0, 4096+slotCount*slotSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE)
 	if err != nil {
 		return nil, err
 	}
@@ -110,25 +112,29 @@ func (a *arena) trim() {
 	for _, s := range a.free[:slotCount-slotsKept] {
 		s.names = nil
 	}
-	_ = unix.Madvise(a.rest, unix.MADV_DONTNEED)
+	_ = unix.Madvise(a.rest, unix.MADV_REMOVE)
 }
 
 func (s *slot) reset() {
 	*s.head = header{}
-	s.n, s.used, s.full, s.sharing, s.clears, s.cgroup = 0, dataOffset, false, false, false, -1
+	s.n, s.used, s.full, s.sharing, s.clears, s.forked, s.cgroup = 0, dataOffset, false, false, false, false, -1
 	s.names = s.names[:0]
 }
 
 // give takes back a slot whose child has left it.
 func (a *arena) give(s *slot) {
 	if s.used > slotKeep {
-		_ = unix.Madvise(s.mem[slotKeep:], unix.MADV_DONTNEED)
+		_ = unix.Madvise(s.mem[slotKeep:], unix.MADV_REMOVE)
 	}
 	a.free = append(a.free, s)
 }
 
-// left reports whether the child no longer uses the slot.
-func (s *slot) left() bool { return atomic.LoadUint32(&s.head.alive) == 0 }
+// left reports whether the child no longer uses the slot. The kernel clears the
+// word when the child leaves our memory, by exec or by death; of one that was forked
+// it clears the number of the thread, and leaves marks of its own.
+func (s *slot) left() bool { return gone(atomic.LoadUint32(&s.head.alive)) }
+
+func gone(alive uint32) bool { return alive&futexTID == 0 }
 
 // verdict returns the step that failed and why; errno 0 means the child got
 // through to its exec, or was killed on the way there.

@@ -5,13 +5,13 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
 // Attributes are what a run is started with besides program, directory and
-// user. Each is a step or some steps of the child, so none costs a second exec
-// but one: oom_score_adj, see ownMemory.
+// user. Each is a step or some steps of the child, so none costs a second exec.
 
 // Bounds of the attributes, as the kernel has them.
 const (
@@ -117,10 +117,13 @@ func (j *job) priority(s *slot) {
 	}
 }
 
-// oomScore writes oom_score_adj, in a child whose memory is its own.
+// oomScore writes oom_score_adj, in a child whose memory is its own. Meanwhile that
+// is dumpable, or only root could open the file. Source: proc(5).
 func (j *job) oomScore(s *slot) {
-	if want := j.spawn.oomScore(j.oom); j.apart && want != j.oom {
-		s.write(stepOOM, "/proc/self/oom_score_adj", strconv.Itoa(want), j.spare())
+	if j.ownMemory() {
+		s.add(stepOOM, mustNot, unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 1)
+		s.write(stepOOM, "/proc/self/oom_score_adj", strconv.Itoa(j.spawn.oomScore(j.oom)), j.spare())
+		s.add(stepOOM, mustNot, unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0)
 	}
 }
 
@@ -145,8 +148,26 @@ func (s *Spawn) oomScore(own int) int {
 // kernel keeps oom_score_adj the same for all processes that share memory: a
 // child that writes its own before its exec writes ours, and that of every
 // other child on its way (measured; __set_oom_adj in fs/proc/base.c spares
-// only a vfork, which waits). Such a run goes by way of exec-steps.
+// only a vfork, which waits). Such a child is forked.
 func (j *job) ownMemory() bool { return j.spawn.oomScore(j.oom) != j.oom }
+
+// forked has the kernel tell when a child leaves that does not share our memory,
+// for which it does not clear a word as for others: the word is, to the kernel, a
+// robust futex that the child has locked, since it was born (CLONE_PARENT_SETTID)
+// and with somebody waiting. It is unlocked by exec as by death. Source: robust_list(2).
+func (j *job) forked(s *slot) {
+	if s.forked = j.forks; !s.forked {
+		return
+	}
+	_, entry := s.room(8)
+	word := uintptr(unsafe.Pointer(&s.head.alive))
+	head := s.words(uint64(entry), uint64(word-entry), 0)
+	if entry != 0 {
+		*(*uintptr)(unsafe.Pointer(&s.mem[entry-uintptr(unsafe.Pointer(s.head))])) = head
+	}
+	s.add(stepOOM, mustNot, unix.SYS_SET_ROBUST_LIST, head, 24)
+	s.add(stepOOM, mustNot, unix.SYS_FUTEX, word, futexOp, 0, 0, word, futexWaiters)
+}
 
 // ownOOMScore is the oom_score_adj of this process; 0 where it cannot be read.
 func ownOOMScore() int {

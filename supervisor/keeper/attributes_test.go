@@ -308,6 +308,8 @@ func TestAttributesThatNeedRightsFailWithoutThem(t *testing.T) {
 		"real time": {func(s *Spawn) { s.IONice = IONice{1, 0} }, stepIONice, syscall.EPERM},
 		"to drop":   {func(s *Spawn) { s.Caps = pointer(uint64(0)) }, stepCaps, syscall.EPERM},
 		"to keep":   {func(s *Spawn) { s.Caps = pointer(^uint64(0)) }, stepCaps, syscall.EPERM},
+		"less":      {func(s *Spawn) { s.OOMScoreAdj = pointer(ownOOMScore() - 1) }, stepOOM, syscall.EACCES},
+		"more":      {func(s *Spawn) { s.OOMScoreAdj = pointer(ownOOMScore() + 1) }, "", 0}, // anybody may
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := sh("true")

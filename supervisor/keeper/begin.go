@@ -156,6 +156,7 @@ func (k *keeper) birth(e *entry, j *job, slot *slot) (step string, errno syscall
 	if cgroup := slot.cgroup; cgroup >= 0 {
 		defer unix.Close(cgroup)
 	}
+	j.forks = j.ownMemory()
 	if errno := j.prepare(slot); errno != 0 {
 		return stepMessage, errno
 	}
@@ -164,14 +165,12 @@ func (k *keeper) birth(e *entry, j *job, slot *slot) (step string, errno syscall
 	forking := k.forking
 	k.mu.Unlock()
 	before := ticks()
-	if apart := j.ownMemory(); !forking && !apart {
+	if !forking {
 		e.slot = slot
 		e.pid, errno = j.clone(slot)
 		if forking = errno == syscall.EINVAL || errno == syscall.ENOSYS || errno == syscall.EPERM; forking {
 			k.forkFromNowOn()
 		}
-	} else {
-		forking = true
 	}
 	if forking {
 		e.slot = nil

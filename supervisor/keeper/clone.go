@@ -43,6 +43,9 @@ func clone(s *slot) (pid int, errno syscall.Errno) {
 	mask(&all, &old)
 	atomic.StoreUint32(&s.head.alive, 1)
 	flags := unix.CLONE_VM | unix.CLONE_CHILD_CLEARTID | uintptr(unix.SIGCHLD)
+	if s.forked {
+		flags = unix.CLONE_PARENT_SETTID | uintptr(unix.SIGCHLD)
+	}
 	if s.sharing {
 		flags |= unix.CLONE_FILES
 	}
@@ -50,7 +53,7 @@ func clone(s *slot) (pid int, errno syscall.Errno) {
 	if s.clears {
 		at := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(s.mem))))
 		args := cloneArgs{flags: uint64(flags)&^0xff | unix.CLONE_CLEAR_SIGHAND, exitSignal: uint64(unix.SIGCHLD),
-			childTID: uint64(uintptr(unsafe.Pointer(s.head))), stack: at, stackSize: uint64(s.stack()) - at}
+			childTID: uint64(uintptr(unsafe.Pointer(s.head))), parentTID: uint64(uintptr(unsafe.Pointer(s.head))), stack: at, stackSize: uint64(s.stack()) - at}
 		size := uintptr(cloneArgsVer0)
 		if s.cgroup >= 0 {
 			args.flags |= unix.CLONE_INTO_CGROUP

@@ -10,10 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Where clone with shared memory is refused, for a processor it is not written
-// for, and for a run that must have memory of its own before its exec, a child
-// is forked by Go's own means and becomes the exec-steps applet: our binary
-// again, which makes the same steps and reports through a pipe that its last
+// Where clone with shared memory is refused, and for a processor it is not written
+// for, a child is forked by Go's own means and becomes the exec-steps applet: our
+// binary again, which makes the same steps and reports through a pipe that its last
 // exec closes.
 
 // What exec-steps finds: 0, 1 and 2 are in place already.
@@ -112,7 +111,7 @@ func execSteps(args []string, report *int) (step string, errno syscall.Errno) {
 	}
 	hard, _ := strconv.ParseUint(args[1], 10, 64)
 	j := job{spawn: &s, stdio: [3]int{0, 1, 2}, extra: -1, exe: -1, keep: *report, nofileHard: hard,
-		oom: ownOOMScore(), apart: true}
+		oom: ownOOMScore()}
 	if s.ReadyFD > 0 {
 		j.extra = extraFD
 	}

@@ -56,7 +56,7 @@ type job struct {
 	room       int       // descriptors that a server is about to be given; 0: none
 	ignored    []uintptr // signals that the keeper ignores; nil: clone3 is not to be had
 	oom        int       // the keeper's oom_score_adj
-	apart      bool      // the steps are made in memory of the child's own
+	forks      bool      // the child gets memory of its own: see forked
 }
 
 // possible says whether the job can be put into words at all.
@@ -74,6 +74,7 @@ func (j *job) prepare(s *slot) syscall.Errno {
 		return syscall.EINVAL
 	}
 	j.ownTable(s)
+	j.forked(s)
 	j.files(s)
 	j.signalsToDefault(s)
 	s.add(stepSession, mustNot, unix.SYS_SETSID)

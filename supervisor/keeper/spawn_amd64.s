@@ -11,8 +11,8 @@ TEXT ·cloneSteps(SB), NOSPLIT|NOFRAME, $0-56
 	MOVQ second+16(FP), SI
 	MOVQ head+24(FP), R12
 	MOVQ steps+32(FP), R13
-	XORL DX, DX
-	MOVQ R12, R10          // child_tid of clone: header.alive
+	MOVQ R12, DX           // parent_tid of clone: header.alive
+	MOVQ R12, R10          // child_tid: the same
 	XORL R8, R8
 	SYSCALL
 	TESTQ AX, AX

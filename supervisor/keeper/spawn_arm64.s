@@ -11,9 +11,9 @@ TEXT ·cloneSteps(SB), NOSPLIT|NOFRAME, $0-56
 	MOVD second+16(FP), R1
 	MOVD head+24(FP), R19
 	MOVD steps+32(FP), R20
-	MOVD ZR, R2
+	MOVD R19, R2           // parent_tid of clone: header.alive
 	MOVD ZR, R3
-	MOVD R19, R4           // child_tid of clone: header.alive
+	MOVD R19, R4           // child_tid: the same
 	SVC
 	CBZ  R0, child
 	TBNZ $63, R0, refused

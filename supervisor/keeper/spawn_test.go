@@ -89,15 +89,13 @@ func testArena(t *testing.T) *arena {
 
 func cloneWay(t *testing.T, j *job) result {
 	t.Helper()
-	if j.ownMemory() {
-		return forkWay(t, j)
-	}
 	s := testArena(t).take()
 	var errno syscall.Errno
 	if s.cgroup, errno = j.openCgroup(); errno != 0 {
 		return result{step: stepCgroup, errno: errno}
 	}
 	defer unix.Close(s.cgroup)
+	j.forks = j.ownMemory()
 	if errno := j.prepare(s); errno != 0 {
 		return result{step: stepMessage, errno: errno}
 	}
@@ -363,7 +361,8 @@ func TestStepsThatNeedRightsFailWithoutThem(t *testing.T) {
 func unprivileged(t *testing.T, s *Spawn) (step string, errno syscall.Errno) {
 	t.Helper()
 	a := testArena(t).take()
-	j := &job{spawn: s, stdio: [3]int{0, 1, 2}, extra: -1, exe: -1, keep: -1, nofileHard: 1024}
+	j := &job{spawn: s, stdio: [3]int{0, 1, 2}, extra: -1, exe: -1, keep: -1, nofileHard: 1024, oom: ownOOMScore()}
+	j.forks = j.ownMemory()
 	if errno := j.prepare(a); errno != 0 {
 		t.Fatal(errno)
 	}

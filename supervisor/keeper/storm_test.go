@@ -172,7 +172,10 @@ func TestFullSlotsAreBusyAndCostNothing(t *testing.T) {
 	s := w.server()
 	sp := Spawn{Tag: "t", Paths: []string{frozen}, Argv: []string{"x"}, Umask: -1}
 	for i := range uint64(slotCount) {
-		sp.Run = i + 1
+		sp.Run, sp.OOMScoreAdj = i+1, nil
+		if i%2 == 0 { // forked, with memory of its own
+			sp.OOMScoreAdj = pointer(ownOOMScore() + 1)
+		}
 		s.spawn(sp)
 		s.next(Spawned)
 	}

@@ -26,6 +26,12 @@ const (
 	futexSize32   = 2
 	futexWaitOp   = 0 // FUTEX_WAIT; neither is private, the kernel wakes the shared one
 	futexWakeOp   = 1 // FUTEX_WAKE
+	futexOp       = 5 // FUTEX_WAKE_OP
+
+	futexTID = 1<<30 - 1 // FUTEX_TID_MASK
+	// futexWaiters is FUTEX_OP(FUTEX_OP_OR | FUTEX_OP_OPARG_SHIFT, 31, FUTEX_OP_CMP_EQ, 0):
+	// it sets FUTEX_WAITERS, which is bit 31. Source: futex(2).
+	futexWaiters = (2|8)<<28 | 31<<12
 )
 
 // pollStarting is how often the starting children are looked at where
@@ -63,7 +69,11 @@ func (k *keeper) watched() (list [slotCount + 1]futexWait, n int, untold bool) {
 	list[0] = waitFor(k.arena.kick, atomic.LoadUint32(k.arena.kick))
 	n = 1
 	for _, e := range k.starting {
-		list[n] = waitFor(&e.slot.head.alive, 1)
+		alive := atomic.LoadUint32(&e.slot.head.alive)
+		if gone(alive) {
+			alive = 1 // no child's: the wait returns at once
+		}
+		list[n] = waitFor(&e.slot.head.alive, alive)
 		n++
 		untold = untold || e.owed.has(Spawned)
 	}
