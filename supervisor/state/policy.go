@@ -136,6 +136,10 @@ func ClassifyGone(s Service, r Rules, mono int64, held bool) (Service, Event) {
 // configuration switches it off.
 const leastDelay = 1_000_000
 
+// leastSpread is the shortest delay that is spread, in nanoseconds: a tenth of less
+// is too little to part those who failed together.
+const leastSpread = 10_000_000
+
 // Backoff returns the delay before restart number attempt (from 1): delay,
 // doubled with each, at most limit, plus jitter (0 to 1) times a tenth of it.
 // Times are nanoseconds.
@@ -144,6 +148,8 @@ func Backoff(delay, limit int64, attempt int, jitter float64) int64 {
 	for i := 1; i < attempt && d < limit; i++ {
 		d *= 2
 	}
-	d = min(d, limit)
-	return max(d+int64(jitter*float64(d)/10), leastDelay)
+	if d = min(d, limit); d >= leastSpread {
+		d += int64(jitter * float64(d) / 10)
+	}
+	return max(d, leastDelay)
 }

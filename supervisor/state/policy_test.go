@@ -155,6 +155,9 @@ func TestBackoffDoublesToItsLimitWithAtMostATenthOfJitter(t *testing.T) {
 	if d := Backoff(0, 0, 1, 0); d < ms {
 		t.Errorf("a delay of 0 became %d ns: a loop without pause", d)
 	}
+	if d := Backoff(2*ms, 2*ms, 1, 1); d != 2*ms {
+		t.Errorf("a delay of 2 ms is spread to %d ns", d)
+	}
 }
 
 // The stop timeout may pass while the news of an end is on its way.
