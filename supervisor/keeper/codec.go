@@ -87,8 +87,9 @@ func (e *encoder) end(at int) {
 }
 
 type decoder struct {
-	b   []byte
-	bad bool
+	b    []byte
+	text string // when not "": what ended as b does, of which strings are parts
+	bad  bool
 }
 
 func (d *decoder) take(n int) []byte {
@@ -131,7 +132,13 @@ func (d *decoder) count(limit, size int) int {
 	}
 	return int(n)
 }
-func (d *decoder) str(limit int) string { return string(d.take(d.count(limit, 1))) }
+func (d *decoder) str(limit int) string {
+	p := d.take(d.count(limit, 1))
+	if end := len(d.text) - len(d.b); len(p) > 0 && end >= len(p) {
+		return d.text[end-len(p) : end]
+	}
+	return string(p)
+}
 func (d *decoder) strs(limit int) []string {
 	n := d.count(limit, 4)
 	if n == 0 {
@@ -281,8 +288,10 @@ func (e *encoder) attributes(s *Spawn) {
 }
 
 func (d *decoder) spawn() Spawn {
+	tag := d.str(MaxTag) // which outlives the rest: that is one string
+	d.text = string(d.b)
 	s := Spawn{
-		Tag: d.str(MaxTag), Run: d.u64(),
+		Tag: tag, Run: d.u64(),
 		Paths: d.strs(MaxPaths), Argv: d.strs(maxSpawn), Env: d.strs(maxSpawn),
 		Dir: d.str(maxSpawn), Chroot: d.str(maxSpawn),
 		Umask: d.num(), ReadyFD: d.num(), AtExit: syscall.Signal(d.num()),

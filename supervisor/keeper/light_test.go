@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestIdleKeeperNeverWakes(t *testing.T) {
@@ -25,6 +27,23 @@ func TestIdleKeeperNeverWakes(t *testing.T) {
 		}
 		return time.Since(quiet) > 2*time.Second
 	})
+	s.end(0)
+}
+
+// The end of a child wakes the reaper, and no thread for a signal besides.
+func TestNoThreadOfTheKeeperWakesForSIGCHLD(t *testing.T) {
+	w := newWorld(t)
+	s := w.server()
+	s.alive(run(1, "exec sleep 1000")) // it keeps by now
+	var set uint64
+	if _, err := fmt.Sscanf(w.status("SigCgt:"), "%x", &set); err != nil {
+		t.Fatal(err)
+	}
+	for sig, want := range map[unix.Signal]bool{unix.SIGCHLD: false, unix.SIGTERM: true} {
+		if got := set&(1<<(sig-1)) != 0; got != want {
+			t.Errorf("%v is caught: %t, want %t", sig, got, want)
+		}
+	}
 	s.end(0)
 }
 
@@ -54,15 +73,21 @@ const memoryVaries = 1280
 // rssAnon is how much memory of its own the keeper has, in KiB.
 func (w *world) rssAnon() (kib int) {
 	w.t.Helper()
+	if _, err := fmt.Sscan(w.status("RssAnon:"), &kib); err != nil {
+		w.t.Fatal(err)
+	}
+	return kib
+}
+
+// status returns what follows a field's name in the keeper's status. Source: proc(5).
+func (w *world) status(field string) string {
+	w.t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", w.cmd.Process.Pid))
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(text), "RssAnon:")
-	if _, err := fmt.Sscan(rest, &kib); err != nil {
-		w.t.Fatal(err)
-	}
-	return kib
+	_, rest, _ := strings.Cut(string(text), field)
+	return strings.TrimSpace(rest)
 }
 
 // switches says how often each thread of the keeper has run.
