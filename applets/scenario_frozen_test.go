@@ -6,61 +6,9 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
-	"unsafe"
 
-	"golang.org/x/sys/unix"
+	"zinit/testdata/frozen"
 )
-
-// freeze returns a witness whose exec is held until thaw is called, as on a mount
-// that does not answer.
-func (b *bed) freeze(t *testing.T) (path string, thaw func()) {
-	t.Helper()
-	if os.Getuid() != 0 {
-		skipRing(t, "frozen", "only root can hold an exec", "run the tests as root")
-	}
-	fan, err := unix.FanotifyInit(unix.FAN_CLASS_CONTENT|unix.FAN_CLOEXEC|unix.FAN_NONBLOCK, unix.O_RDONLY|unix.O_CLOEXEC)
-	path = filepath.Join(b.dir, "frozen")
-	var text []byte // no link: that would hold every witness
-	if err == nil {
-		text, err = os.ReadFile(filepath.Join(built, "wit"))
-	}
-	if err == nil {
-		err = os.WriteFile(path, text, 0o755)
-	}
-	if err == nil {
-		err = unix.FanotifyMark(fan, unix.FAN_MARK_ADD, unix.FAN_OPEN_EXEC_PERM, unix.AT_FDCWD, path)
-	}
-	if err != nil {
-		skipRing(t, "frozen", "fanotify cannot hold an exec here: "+err.Error(), "run the tests as root, on a kernel with CONFIG_FANOTIFY_ACCESS_PERMISSIONS")
-	}
-	done := make(chan struct{})
-	t.Cleanup(func() { close(done); unix.Close(fan) })
-	return path, func() {
-		go func() {
-			for {
-				select {
-				case <-done:
-					return
-				case <-time.After(time.Millisecond):
-					allowAll(fan)
-				}
-			}
-		}()
-	}
-}
-
-// allowAll lets go of the execs that are held.
-func allowAll(fan int) {
-	var events [4096]byte
-	n, _ := unix.Read(fan, events[:])
-	const size = int(unsafe.Sizeof(unix.FanotifyEventMetadata{}))
-	for at := 0; at+size <= n; at += size {
-		ev := (*unix.FanotifyEventMetadata)(unsafe.Pointer(&events[at]))
-		answer := unix.FanotifyResponse{Fd: ev.Fd, Response: unix.FAN_ALLOW}
-		_, _ = unix.Write(fan, unsafe.Slice((*byte)(unsafe.Pointer(&answer)), unsafe.Sizeof(answer)))
-		unix.Close(int(ev.Fd))
-	}
-}
 
 // The programs of two services lie where nobody answers. They wait in their exec;
 // everything else goes on: others start, print, crash, come back and stop, servers
@@ -69,7 +17,12 @@ func allowAll(fan int) {
 func TestAFrozenBinaryDelaysItsServiceOnly(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
-	path, thaw := b.freeze(t)
+	text, err := os.ReadFile(filepath.Join(built, "wit"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(b.dir, "frozen")
+	thaw := frozen.Program(t, path, text)
 	for _, name := range []string{"frozen", "given-up"} {
 		b.service(name, fmt.Sprintf("[service]\nexec = %q\n[lifecycle]\nstart_timeout_ms = 3600000\nstop_timeout_ms = 1000\n", path))
 	}

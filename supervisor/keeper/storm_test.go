@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"zinit/testdata/frozen"
 	"zinit/testdata/ring"
 )
 
@@ -167,10 +168,10 @@ func TestFullSlotsAreBusyAndCostNothing(t *testing.T) {
 	if os.Getuid() != 0 {
 		ring.Skip(t, "root", "freezes execs with fanotify", "run the tests as root")
 	}
-	frozen, thaw := freeze(t)
+	path, thaw := freeze(t)
 	w := newWorld(t)
 	s := w.server()
-	sp := Spawn{Tag: "t", Paths: []string{frozen}, Argv: []string{"x"}, Umask: -1}
+	sp := Spawn{Tag: "t", Paths: []string{path}, Argv: []string{"x"}, Umask: -1}
 	for i := range uint64(slotCount) {
 		sp.Run, sp.OOMScoreAdj = i+1, nil
 		if i%2 == 0 { // forked, with memory of its own
@@ -209,44 +210,8 @@ func TestFullSlotsAreBusyAndCostNothing(t *testing.T) {
 // freeze returns a program whose exec is held until thaw is called.
 func freeze(t *testing.T) (path string, thaw func()) {
 	t.Helper()
-	fan, err := unix.FanotifyInit(unix.FAN_CLASS_CONTENT|unix.FAN_CLOEXEC|unix.FAN_NONBLOCK, unix.O_RDONLY|unix.O_CLOEXEC)
-	if err != nil {
-		ring.Skip(t, "root", "fanotify is refused: "+err.Error(), "run the tests as root")
-	}
 	path = filepath.Join(t.TempDir(), "frozen")
-	if err := os.WriteFile(path, smallest(t), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.FanotifyMark(fan, unix.FAN_MARK_ADD, unix.FAN_OPEN_EXEC_PERM, unix.AT_FDCWD, path); err != nil {
-		unix.Close(fan)
-		ring.Skip(t, "kernel", "fanotify cannot hold an exec: "+err.Error(), "run the tests on Linux itself")
-	}
-	// Closing would not do: a child before its exec has the descriptor too.
-	allow := func() {
-		var events [4096]byte
-		n, _ := unix.Read(fan, events[:])
-		const size = int(unsafe.Sizeof(unix.FanotifyEventMetadata{}))
-		for at := 0; at+size <= n; at += size {
-			ev := (*unix.FanotifyEventMetadata)(unsafe.Pointer(&events[at]))
-			answer := unix.FanotifyResponse{Fd: ev.Fd, Response: unix.FAN_ALLOW}
-			_, _ = unix.Write(fan, unsafe.Slice((*byte)(unsafe.Pointer(&answer)), unsafe.Sizeof(answer)))
-			unix.Close(int(ev.Fd))
-		}
-	}
-	done := make(chan struct{})
-	t.Cleanup(func() { close(done); unix.Close(fan) })
-	return path, func() {
-		go func() {
-			for {
-				select {
-				case <-done:
-					return
-				case <-time.After(time.Millisecond):
-					allow()
-				}
-			}
-		}()
-	}
+	return path, frozen.Program(t, path, smallest(t))
 }
 
 func TestFrozenExecDoesNotHoldCollections(t *testing.T) {
