@@ -124,7 +124,7 @@ func (b *bed) startCommand(cmd *exec.Cmd) error {
 		_ = cmd.Wait()
 		close(gone)
 	}()
-	return until(20*time.Second, "the server to answer", func() error {
+	return until(90*time.Second, "the server to answer", func() error {
 		select {
 		case <-gone:
 			return final{fmt.Errorf("the keeper ended: %v", cmd.ProcessState)}

@@ -105,7 +105,7 @@ func cmdGreets(b *bed, ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, len(args) == 2 || len(args) == 3, "greets REGEXP PORT [LINE]")
 	re, err := regexp.Compile(args[0])
 	ts.Check(err)
-	ts.Check(until(30*time.Second, "the greeting of port "+args[1], func() error {
+	ts.Check(until(90*time.Second, "the greeting of port "+args[1], func() error {
 		c, err := net.DialTimeout("tcp", "127.0.0.1:"+args[1], 5*time.Second)
 		if err != nil || neg {
 			if (err != nil) == neg {

@@ -171,7 +171,7 @@ func TestNoCgroupIsLeftBehind(t *testing.T) {
 	if _, err := os.Stat(tree); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.stop(30 * time.Second); err != nil {
+	if _, err := b.stop(90 * time.Second); err != nil {
 		t.Fatal(err)
 	}
 	b.await("the tree to be removed", func() error {

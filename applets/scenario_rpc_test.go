@@ -62,7 +62,7 @@ func flood(t *testing.T, sock, head string) (int, []byte) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(90 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	read := make(chan []byte, 1)
@@ -136,7 +136,7 @@ func answerCode(sock, text string) (int, error) {
 		return 0, err
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(90 * time.Second)); err != nil {
 		return 0, err
 	}
 	go func() { _, _ = io.WriteString(c, text) }() // a refusal may come before the end of it

@@ -285,7 +285,7 @@ func (b *bed) readsLate(t *testing.T) bool {
 	}
 	// What is read now ends with the transition of a last start.
 	read := json.NewDecoder(c)
-	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(90 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	var last, missed, seen uint64

@@ -145,7 +145,7 @@ func cmdUntil(b *bed, ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, len(args) > 1, "until REGEXP ARG...")
 	re, err := regexp.Compile("(?m)" + args[0])
 	ts.Check(err)
-	ts.Check(until(30*time.Second, strconv.Quote(args[0]), func() error {
+	ts.Check(until(90*time.Second, strconv.Quote(args[0]), func() error {
 		out, errs, code := b.zinit(args[1:]...)
 		if re.MatchString(out) == neg {
 			return fmt.Errorf("zinit printed, with status %d:\n%s%s", code, out, errs)
@@ -253,7 +253,7 @@ func cmdStopServer(b *bed, ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) == 1 {
 		status = number(ts, args[0])
 	}
-	got, err := b.stop(30 * time.Second)
+	got, err := b.stop(90 * time.Second)
 	ts.Check(err)
 	if got != status {
 		ts.Fatalf("zinit ended with %d, want %d\n%s", got, status, b.said)

@@ -36,7 +36,7 @@ func until(within time.Duration, what string, f func() error) error {
 
 // await is until for a test: the failure ends it.
 func (b *bed) await(what string, f func() error) {
-	if err := until(30*time.Second, what, f); err != nil {
+	if err := until(90*time.Second, what, f); err != nil {
 		b.t.Fatalf("%v", err)
 	}
 }

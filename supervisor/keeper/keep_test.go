@@ -133,7 +133,7 @@ func (s *session) next2() Event {
 	select {
 	case ev := <-s.events:
 		return ev
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		s.w.t.Fatal("nothing came")
 	}
 	return Event{}

@@ -415,7 +415,7 @@ func TestStepThatMayFailDoesNotStopTheRest(t *testing.T) {
 // waitUntil waits for a condition.
 func waitUntil(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for !cond() {

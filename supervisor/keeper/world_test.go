@@ -87,7 +87,7 @@ func (w *world) close(dir string) {
 // server waits for the next server to be welcomed.
 func (w *world) server() *session {
 	w.t.Helper()
-	_ = w.ln.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = w.ln.SetDeadline(time.Now().Add(time.Minute))
 	s, err := w.accept()
 	if err != nil {
 		w.t.Fatalf("no server came: %v", err)
@@ -167,7 +167,7 @@ func (s *session) next(kind EventKind) Event {
 			s.w.t.Fatalf("%v came instead of %v: %+v", ev.Kind, kind, ev)
 		}
 		return ev
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		s.w.t.Fatalf("no %v came", kind)
 	}
 	return Event{}
@@ -263,7 +263,7 @@ func (w *world) ended(status int) {
 			w.t.Fatalf("the keeper ended with %d (%v), want %d", got, err, status)
 		}
 		w.wait <- err // for close
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		w.t.Fatal("the keeper did not end")
 	}
 }

@@ -171,7 +171,7 @@ func (o *out) close() {
 // waitFor waits until a condition holds.
 func waitFor(t testing.TB, what string, cond func() bool) {
 	t.Helper()
-	end := time.Now().Add(20 * time.Second)
+	end := time.Now().Add(time.Minute)
 	for !cond() {
 		if time.Now().After(end) {
 			t.Fatalf("waited in vain for: %s", what)
@@ -207,7 +207,7 @@ func text(lines []Line) string {
 func waitText(t testing.TB, p *Pump, service, want string) {
 	t.Helper()
 	var got string
-	end := time.Now().Add(20 * time.Second)
+	end := time.Now().Add(time.Minute)
 	for got = text(p.Tail(service, -1)); got != want; got = text(p.Tail(service, -1)) {
 		if time.Now().After(end) {
 			t.Fatalf("%s has %q, want %q", service, got, want)

@@ -253,7 +253,7 @@ func TestNoDescriptorIsLeftOpen(t *testing.T) {
 // waitUntil waits for a condition.
 func waitUntil(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for !cond() {
