@@ -260,12 +260,21 @@ func cmdStopServer(b *bed, ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// said REGEXP: what keeper and server printed matches.
+// said REGEXP: what keeper and server print matches, in a moment if not yet; with !
+// it does not by now.
 func cmdSaid(b *bed, ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, len(args) == 1, "said REGEXP")
 	re, err := regexp.Compile("(?m)" + args[0])
 	ts.Check(err)
-	if neg == re.MatchString(b.said.String()) {
-		ts.Fatalf("zinit printed:\n%s", b.said)
+	look := func() error {
+		if neg == re.MatchString(b.said.String()) {
+			return fmt.Errorf("zinit printed:\n%s", b.said)
+		}
+		return nil
 	}
+	if neg {
+		ts.Check(look())
+		return
+	}
+	ts.Check(until(90*time.Second, strconv.Quote(args[0]), look))
 }
