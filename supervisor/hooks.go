@@ -81,7 +81,8 @@ func (s *Supervisor) spawnHelper(sv *service, kind string, c spec.Command, seq, 
 }
 
 // onHelper is news of a hook or probe.
-func (s *Supervisor) onHelper(ev keeper.Event) {
+func (s *Supervisor) onHelper(n news) {
+	ev := n.event
 	kind, name := keeper.ParseTag(ev.Tag)
 	if kind == EmergencyKind {
 		s.onEmergency(ev)
@@ -95,7 +96,7 @@ func (s *Supervisor) onHelper(ev keeper.Event) {
 	case keeper.Busy:
 		s.soon(100*time.Millisecond, func() { s.helperAgain(kind, name, ev.Run) })
 	case keeper.Exited:
-		<-s.logs.Drain(name, 0)
+		s.lastWords(n)
 		text := ""
 		if exit := exitOf(ev, 0); exit.Code != 0 || exit.Signal != 0 {
 			text = exitText(exit)

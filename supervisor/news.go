@@ -21,7 +21,7 @@ func (s *Supervisor) take(n news) {
 	}
 	ev := n.event
 	if kind, _ := keeper.ParseTag(ev.Tag); kind != "" {
-		s.onHelper(ev)
+		s.onHelper(n)
 		return
 	}
 	switch ev.Kind {
@@ -155,11 +155,22 @@ func (s *Supervisor) onExited(n news) {
 // lastWordsBy bounds the wait for a store that is new.
 const lastWordsBy = 100 * time.Millisecond
 
-// lastWords moves what a run has printed before its end is told.
+// drain has what an ended run or hook has printed moved to the service's log. It
+// returns when that is done, or with word of it to come: a store that is new waits
+// for the keeper, whom nobody hears who waits for the store.
+func (s *Supervisor) drain(ev keeper.Event) (moved <-chan struct{}) {
+	if kind, service := keeper.ParseTag(ev.Tag); kind != "" {
+		return s.logs.Drain(service, 0)
+	}
+	return s.logs.Drain(ev.Tag, ev.Run)
+}
+
+// lastWords waits, not for long, for what a run or a hook has printed before its end
+// is told.
 func (s *Supervisor) lastWords(n news) {
 	moved := n.moved
 	if moved == nil {
-		moved = s.logs.Drain(n.event.Tag, n.event.Run)
+		moved = s.drain(n.event)
 	}
 	if over(moved) {
 		return

@@ -269,7 +269,7 @@ func (s *Supervisor) Deliver(ev keeper.Event) {
 	n := news{event: ev}
 	if s.backlog.Load() == 0 {
 		if ev.Kind == keeper.Exited {
-			n.moved = s.logs.Drain(ev.Tag, ev.Run)
+			n.moved = s.drain(ev)
 		}
 		if n.moved == nil || over(n.moved) {
 			s.take(n)
