@@ -36,6 +36,9 @@ func (s *Supervisor) take(n news) {
 	case keeper.Exited:
 		s.onExited(n)
 	case keeper.Gone:
+		if s.mayStray(ev) {
+			return
+		}
 		s.onRun(ev, "nothing of it is left", func(t *turn, sv *service) { t.goneBy(sv) })
 	case keeper.Asked:
 		s.onAsked(ev)
@@ -246,9 +249,6 @@ func (t *turn) goneBy(sv *service) {
 	}
 	if t.peopled(sv) {
 		return
-	}
-	if sv.rt.State == state.Stopping {
-		t.sweepStrays(sv)
 	}
 	next, ev := state.ClassifyGone(sv.rt, sv.rules(), t.mono, t.heldWhenGone(sv))
 	next.MainGone = false
