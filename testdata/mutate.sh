@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 trap 'exit 130' INT TERM
-cp -r go.mod go.sum graph supervisor "$tree"
+cp -r --parents go.mod go.sum graph supervisor testdata/ring "$tree"
 cd "$tree"
 GO=${GO:-go}
 
