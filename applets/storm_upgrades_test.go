@@ -46,39 +46,15 @@ func TestStormOfUpgrades(t *testing.T) {
 }
 
 // A server that has said yes to an upgrade is killed before the keeper has heard
-// of it: the keeper stands still, and its socket is full. The next server sees to
-// it that the upgrade comes.
+// of it. The next server sees to it that the upgrade comes.
 func TestAnUpgradeIsNotLostWithItsServer(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
 	b.needs("a", "wit", "")
 	b.serve()
 	p := b.witnessed(1, "START a").proc
-	var v version
-	b.mustCall("system.version", nil, &v)
 	file := b.otherZinit("0.4.1-test")
-	c, err := net.Dial("unix", b.sock)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	goOn := func() { _ = syscall.Kill(v.KeeperPID, syscall.SIGCONT) }
-	if err := syscall.Kill(v.KeeperPID, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	defer goOn()
-	for range 4000 { // the socket holds some hundreds of orders
-		if err := callOn(c, "service.kill", named{"name": "a", "signal": "SIGCONT"}, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := callOn(c, "system.upgrade", named{"path": file, "token": "once"}, nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.kill(v.PID); err != nil {
-		t.Fatal(err)
-	}
-	goOn()
+	v := b.unheard("a", "system.upgrade", named{"path": file, "token": "once"})
 	type upgraded struct {
 		version
 		Version   string `json:"version"`
@@ -100,6 +76,34 @@ func TestAnUpgradeIsNotLostWithItsServer(t *testing.T) {
 	if before.PID != after.PID || !p.alive() {
 		t.Errorf("asked again it was done again, or the service ended: %+v became %+v", after, before)
 	}
+}
+
+// unheard has a server that is killed decide something of which its keeper has not
+// heard: that one stands still, and its socket is full of signals to a service.
+func (b *bed) unheard(full, method string, params any) (before version) {
+	b.mustCall("system.version", nil, &before)
+	c, err := net.Dial("unix", b.sock)
+	if err != nil {
+		b.t.Fatalf("%v", err)
+	}
+	defer c.Close()
+	goOn := func() { _ = syscall.Kill(before.KeeperPID, syscall.SIGCONT) }
+	if err := syscall.Kill(before.KeeperPID, syscall.SIGSTOP); err != nil {
+		b.t.Fatalf("%v", err)
+	}
+	defer goOn()
+	for range 4000 { // the socket holds some hundreds of orders
+		if err := callOn(c, "service.kill", named{"name": full, "signal": "SIGCONT"}, nil); err != nil {
+			b.t.Fatalf("%v", err)
+		}
+	}
+	if err := callOn(c, method, params, nil); err != nil {
+		b.t.Fatalf("%v", err)
+	}
+	if err := b.kill(before.PID); err != nil {
+		b.t.Fatalf("%v", err)
+	}
+	return before
 }
 
 // otherZinit makes a zinit that says it is of another version.

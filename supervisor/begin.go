@@ -160,6 +160,7 @@ func (s *Supervisor) takeOver(w *keeper.Welcome, fd int) error {
 			ch, ok := children[name]
 			t.reconcile(s.services[name], ch, ok)
 			t.reconcileHook(s.services[name], helpers)
+			t.reconcileReload(s.services[name], helpers, ch)
 		}
 		if w.Probation || w.UpgradeFailed != "" || s.ending != nil { // the keeper has had it, or it is no use
 			t.upgradeTo("")

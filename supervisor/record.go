@@ -235,6 +235,7 @@ func walk(rt *state.Service, w *walker) {
 	number(w, 50, &rt.LookBy)
 	flag(w, 52, &rt.Last.OOM)
 	number(w, 53, &rt.Sig)
+	flag(w, 54, &rt.Reload)
 }
 
 func number[T ~int | ~int64 | ~uint64 | ~uint8](w *walker, id uint64, p *T) {
