@@ -124,6 +124,9 @@ func (k *keeper) judge(c *conn, err error) (pause time.Duration) {
 		return 0
 	}
 	how := c.epitaph(err)
+	if c.ready {
+		k.failures = 0
+	}
 	if c.asked != "" {
 		k.say("%s; the services go on", how)
 		return 0
@@ -141,10 +144,7 @@ func (k *keeper) judge(c *conn, err error) (pause time.Duration) {
 	default:
 		k.misses = 0
 	}
-	switch {
-	case c.ready:
-		k.failures = 0
-	case c.byItself():
+	if !c.ready && c.byItself() {
 		k.failures++
 	}
 	if pause = k.pauseTime(); pause > 0 {

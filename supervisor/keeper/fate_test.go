@@ -218,6 +218,23 @@ func TestRestartBySignal(t *testing.T) {
 	}
 }
 
+// A server that served ends the row of failures before it, also one that is
+// replaced: its successor was told of them, and after six ignored the journal.
+func TestAReadyServerThatIsReplacedEndsTheRowOfFailures(t *testing.T) {
+	w := newWorld(t)
+	s := w.server()
+	for range 3 {
+		s.do(order{Op: "exit", N: 1})
+		s = w.server()
+	}
+	s.ready()
+	w.send(unix.SIGUSR1)
+	if s = w.server(); s.welcome.Failures != 0 {
+		t.Errorf("after a server that was ready the next is told %+v", s.welcome)
+	}
+	s.end(0)
+}
+
 func TestRestartBySignalEndsAPause(t *testing.T) {
 	w := newWorld(t)
 	s := w.server()
