@@ -46,36 +46,48 @@ func TestStormOfUpgrades(t *testing.T) {
 }
 
 // A server that has said yes to an upgrade is killed before the keeper has heard
-// of it. The next server sees to it that the upgrade comes.
+// of it. The next server sees to it that the upgrade comes, also one that is on
+// trial itself: it used to take its own trial for the one that was asked for.
 func TestAnUpgradeIsNotLostWithItsServer(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
 	b.needs("a", "wit", "")
 	b.serve()
 	p := b.witnessed(1, "START a").proc
-	file := b.otherZinit("0.4.1-test")
-	v := b.unheard("a", "system.upgrade", named{"path": file, "token": "once"})
+	var last version
+	for _, other := range []string{"0.4.1-test", "0.4.2-test"} {
+		ask := named{"path": b.otherZinit(other), "token": other}
+		v := b.unheard("a", "system.upgrade", ask)
+		if last.PID != 0 && v.PID != last.PID {
+			t.Errorf("asked again it was done again: %+v became %+v", last, v)
+		}
+		last = b.upgraded(other)
+		if last.Generation != v.Generation+2 {
+			t.Errorf("server %d became %d: the keeper has heard of the upgrade from the first, and nothing was tried", v.Generation, last.Generation)
+		}
+		b.mustCall("system.upgrade", ask, nil)
+	}
+	if v, _ := b.killServer(); v.PID != last.PID || !p.alive() {
+		t.Errorf("asked again it was done again, or the service ended: %+v became %+v", last, v)
+	}
+}
+
+// upgraded waits until an upgrade to a version is done.
+func (b *bed) upgraded(to string) version {
 	type upgraded struct {
 		version
 		Version   string `json:"version"`
 		Upgrading string `json:"upgrading"`
 	}
 	var after upgraded
-	b.await("the other version", func() error {
+	b.await("version "+to, func() error {
 		after = upgraded{} // what is not told is not what was told before
-		if err := b.call("system.version", nil, &after); err != nil || after.Version != "0.4.1-test" || after.Upgrading != "" {
+		if err := b.call("system.version", nil, &after); err != nil || after.Version != to || after.Upgrading != "" {
 			return fmt.Errorf("%+v, %v", after, err)
 		}
 		return nil
 	})
-	if after.Generation != v.Generation+2 {
-		t.Errorf("server %d became %d: the keeper has heard of the upgrade from the first, and nothing was tried", v.Generation, after.Generation)
-	}
-	b.mustCall("system.upgrade", named{"path": file, "token": "once"}, nil)
-	before, _ := b.killServer()
-	if before.PID != after.PID || !p.alive() {
-		t.Errorf("asked again it was done again, or the service ended: %+v became %+v", after, before)
-	}
+	return after.version
 }
 
 // unheard has a server that is killed decide something of which its keeper has not

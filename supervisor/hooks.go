@@ -289,12 +289,12 @@ func (s *Supervisor) spawnReload(sv *service) {
 }
 
 // reconcileReload orders a reload_exec again that the keeper does not know, if the
-// run that it is for lives.
-func (t *turn) reconcileReload(sv *service, helpers map[string]keeper.Child, run keeper.Child) {
+// run that it is for lives, of which run tells what happened last.
+func (t *turn) reconcileReload(sv *service, helpers map[string]keeper.Child, run keeper.EventKind) {
 	if _, known := helpers[keeper.HelperTag(reloadKind, sv.name)]; known || !sv.rt.Reload {
 		return
 	}
-	if lives := run.Phase == keeper.Spawned || run.Phase == keeper.Execed; lives && reloadable(sv) && sv.cur.ReloadExec.Given() {
+	if lives := run == keeper.Spawned || run == keeper.Execed; lives && reloadable(sv) && sv.cur.ReloadExec.Given() {
 		t.act(func() { t.s.spawnReload(sv) })
 		return
 	}

@@ -344,12 +344,12 @@ func (w *world) drop(name string) {
 	}
 }
 
-func (w *world) AckAsk(keeper.Ask) {}
-func (w *world) Cork()             {}
-func (w *world) Uncork()           {}
-func (w *world) Ready()            {}
-func (w *world) Upgrade(int)       {}
-func (w *world) End(keeper.End)    { w.over.Add(1) }
+func (w *world) AckAsk(keeper.Ask)   {}
+func (w *world) Cork()               {}
+func (w *world) Uncork()             {}
+func (w *world) Ready()              {}
+func (w *world) Upgrade(uint64, int) {}
+func (w *world) End(keeper.End)      { w.over.Add(1) }
 
 // The history's side.
 
