@@ -17,7 +17,8 @@ import (
 // the state they run in; rt.Hook says which. A hook's group is killed when it ends:
 // it leaves nothing behind. What it prints goes to the service's log, as of run 0.
 
-// reloadKind is the helper that nobody waits for.
+// reloadKind is the helper that nobody waits for. rt.Reload says that it is due, so
+// that a successor orders it too.
 const reloadKind = "reload"
 
 // hookCommand is the command of a hook.
@@ -125,7 +126,13 @@ func (s *Supervisor) helperAgain(kind, name string, seq uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sv := s.services[name]
-	if sv == nil || sv.rt.Hook.String() != kind || sv.rt.HookSeq != seq {
+	switch {
+	case sv == nil:
+		return
+	case kind == reloadKind && reloadDue(sv, seq) && reloadable(sv):
+		s.spawnReload(sv)
+		return
+	case sv.rt.Hook.String() != kind || sv.rt.HookSeq != seq:
 		return
 	}
 	s.spawnHelper(sv, kind, hookCommand(sv.cur, sv.rt.Hook), seq, sv.rt.Run, hookEnv(sv.rt.Hook, sv.rt.Last))
@@ -141,8 +148,13 @@ func (s *Supervisor) onHelperEnded(ev keeper.Event, text string) {
 		case sv == nil:
 		case kind == probeKind:
 			t.probed(sv, ev.Run, text)
-		case kind == reloadKind && text != "":
-			s.say(LevelWarn, "%s: reload_exec failed: %s", name, text)
+		case kind == reloadKind:
+			if text != "" {
+				s.say(LevelWarn, "%s: reload_exec failed: %s", name, text)
+			}
+			if reloadDue(sv, ev.Run) {
+				t.noteReload(sv, false)
+			}
 		case kind == sv.rt.Hook.String() && ev.Run == sv.rt.HookSeq:
 			t.hookEnded(sv, text)
 		}
@@ -238,7 +250,7 @@ func (s *Supervisor) ReloadService(name string, by Cause) error {
 		switch {
 		case sv == nil:
 			return s.unknown(name)
-		case !sv.rt.Live || sv.rt.Pid == 0 || sv.rt.State == state.Stopping:
+		case !reloadable(sv):
 			return refuse(NotRunning, name, "", "service not running: %s", name)
 		case sv.cur.ReloadSignal == 0 && !sv.cur.ReloadExec.Given():
 			return refuse(Refused, name, "zinit restart "+name+", or give its file reload_signal or reload_exec", "cannot reload %q: its file does not say how", name)
@@ -246,26 +258,56 @@ func (s *Supervisor) ReloadService(name string, by Cause) error {
 		if sv.cur.ReloadSignal != 0 {
 			t.operatorSignal(sv, -int(sv.cur.ReloadSignal))
 		} else {
-			t.touch(sv)
-			next := sv.rt
-			next.HookSeq++
-			seq, run := next.HookSeq, next.Run
-			t.act(func() {
-				s.spawnHelper(sv, reloadKind, sv.cur.ReloadExec, seq, run, []string{fmt.Sprintf("ZINIT_PID=%d", next.Pid)})
-			})
-			t.set(sv, next)
+			t.noteReload(sv, true)
+			t.act(func() { s.spawnReload(sv) })
 		}
 		s.say(LevelInfo, "%s: asked to reload (%s)", name, by)
 		return nil
 	})
 }
 
+// reloadable reports whether sv has a run that could be told to reload.
+func reloadable(sv *service) bool {
+	return sv.rt.Live && sv.rt.Pid != 0 && sv.rt.State != state.Stopping
+}
+
+// reloadDue reports whether reload_exec number seq is due.
+func reloadDue(sv *service, seq uint64) bool { return sv.rt.Reload && sv.rt.HookSeq == seq }
+
+// noteReload notes that another reload_exec is due, or that none is any more.
+func (t *turn) noteReload(sv *service, due bool) {
+	t.touch(sv)
+	next := sv.rt
+	if next.Reload = due; due {
+		next.HookSeq++
+	}
+	t.set(sv, next)
+}
+
+// spawnReload orders the reload_exec that is due. The lock is held.
+func (s *Supervisor) spawnReload(sv *service) {
+	s.spawnHelper(sv, reloadKind, sv.cur.ReloadExec, sv.rt.HookSeq, sv.rt.Run, []string{fmt.Sprintf("ZINIT_PID=%d", sv.rt.Pid)})
+}
+
+// reconcileReload orders a reload_exec again that the keeper does not know, if the
+// run that it is for lives, of which run tells what happened last.
+func (t *turn) reconcileReload(sv *service, helpers map[string]keeper.Child, run keeper.EventKind) {
+	if _, known := helpers[keeper.HelperTag(reloadKind, sv.name)]; known || !sv.rt.Reload {
+		return
+	}
+	if lives := run == keeper.Spawned || run == keeper.Execed; lives && reloadable(sv) && sv.cur.ReloadExec.Given() {
+		t.act(func() { t.s.spawnReload(sv) })
+		return
+	}
+	t.noteReload(sv, false)
+}
+
 // helperFound deals with a helper that the keeper tells a successor of. It returns
-// whether it is the hook that its service waits for.
+// whether it is the hook that its service waits for, or the reload_exec that is due.
 func (t *turn) helperFound(ch keeper.Child) bool {
 	kind, name := keeper.ParseTag(ch.Tag)
 	sv := t.s.services[name]
-	awaited := sv != nil && sv.rt.Hook.String() == kind && sv.rt.HookSeq == ch.Run
+	awaited := sv != nil && (sv.rt.Hook.String() == kind && sv.rt.HookSeq == ch.Run || kind == reloadKind && reloadDue(sv, ch.Run))
 	switch ended := ch.Phase == keeper.Exited || ch.Phase == keeper.Failed || ch.Phase == keeper.Gone; {
 	case ended && (awaited || kind == probeKind):
 		t.later(keeper.Event{Kind: endOf(ch.Phase), Tag: ch.Tag, Run: ch.Run, Pid: ch.Pid, Status: ch.Status, AtNS: ch.AtNS, Step: ch.Step, Errno: ch.Errno})

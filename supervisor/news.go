@@ -43,7 +43,7 @@ func (s *Supervisor) take(n news) {
 	case keeper.Asked:
 		s.onAsked(ev)
 	case keeper.Refused:
-		s.upgradeFailed(fmt.Sprintf("the keeper could not take the binary: %v", ev.Errno))
+		s.upgradeFailed(fmt.Sprintf("the keeper could not take the binary: %v", ev.Errno), 0)
 	case keeper.Lost:
 		s.onLost()
 	}

@@ -234,11 +234,11 @@ func (sm *sim) close() {
 		sm.Drop(name)
 	}
 }
-func (sm *sim) Cork()            {}
-func (sm *sim) Uncork()          {}
-func (sm *sim) Upgrade(int)      {}
-func (sm *sim) Ready()           {}
-func (sm *sim) End(e keeper.End) { sm.ends, sm.end = sm.ends+1, e }
+func (sm *sim) Cork()               {}
+func (sm *sim) Uncork()             {}
+func (sm *sim) Upgrade(uint64, int) {}
+func (sm *sim) Ready()              {}
+func (sm *sim) End(e keeper.End)    { sm.ends, sm.end = sm.ends+1, e }
 
 // die ends the latest run of a service.
 func (sm *sim) die(name string, code int, sig syscall.Signal) {

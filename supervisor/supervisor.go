@@ -29,7 +29,7 @@ type Keeper interface {
 	AckAsk(keeper.Ask)
 	Hold(name string, fds ...int)
 	Drop(name string)
-	Upgrade(fd int)
+	Upgrade(number uint64, fd int)
 	Ready()
 	End(keeper.End)
 }
@@ -131,10 +131,9 @@ type Supervisor struct {
 	ending      *ending
 	emergency   string // tag of the emergency that is open; "": none is
 	generation  uint64
-	probation   bool   // this server's binary has yet to prove itself
-	upgrade     string // why an upgrade was given up; "": none was
-	upgrading   string // the binary of an upgrade under way; "": none is
-	upgradeKept string // the same, as the journal has it
+	probation   bool    // this server's binary has yet to prove itself
+	upgrade     upgrade // the last
+	upgradeKept upgrade // the same, as the journal has it; between two turns they are equal
 	keeperPID   int
 	groups      groups
 	samples     samples // of what services use; has a lock of its own
@@ -329,5 +328,5 @@ func (s *Supervisor) Version() Version {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return Version{Version: s.opt.Version, PID: unix.Getpid(), Generation: s.generation,
-		Probation: s.probation, UpgradeFailed: s.upgrade, Upgrading: s.upgrading, KeeperPID: s.keeperPID, Mode: string(s.opt.Mode), StartedMS: s.started / 1e6}
+		Probation: s.probation, UpgradeFailed: s.upgrade.failed, Upgrading: s.upgrade.path, KeeperPID: s.keeperPID, Mode: string(s.opt.Mode), StartedMS: s.started / 1e6}
 }

@@ -58,7 +58,7 @@ func (s *Supervisor) decide(cause string, f func(t *turn) error) error {
 
 // rollback puts every touched service back as it was before the turn.
 func (t *turn) rollback() {
-	t.s.seq = t.seq
+	t.s.seq, t.s.upgrade = t.seq, t.s.upgradeKept
 	changed := false
 	for _, sv := range t.touched {
 		sv.rt, sv.tally, sv.cur, sv.spec = sv.undo.rt, sv.undo.tally, sv.undo.cur, sv.undo.spec

@@ -37,9 +37,11 @@ func (s *session) runs(path string) bool {
 }
 
 // upgrade has the server ask for an upgrade and returns the next server.
-func (s *session) upgrade(path string) *session {
+func (s *session) upgrade(path string) *session { return s.upgradeNumber(0, path) }
+
+func (s *session) upgradeNumber(n int, path string) *session {
 	s.w.t.Helper()
-	s.do(order{Op: "upgrade", Name: path})
+	s.do(order{Op: "upgrade", Name: path, N: n})
 	return s.w.server()
 }
 
@@ -191,6 +193,34 @@ func TestUpgradeOfAnUpgradeGoesBackToWhatWasProven(t *testing.T) {
 	m.end(0)
 }
 
+// A server learns which upgrades have arrived, by their numbers: that it is on
+// probation itself says nothing of the last one that was decided.
+func TestWelcomeTellsTheLastUpgradeThatArrived(t *testing.T) {
+	w := newWorld(t, "KEEPER_TEST_PATH="+copyOfSelf(t))
+	s := w.server()
+	tells := func(what string, number uint64, probation bool) {
+		t.Helper()
+		if s.welcome.Upgrade != number || s.welcome.Probation != probation {
+			t.Errorf("%s: upgrade %d, want %d; probation %v", what, s.welcome.Upgrade, number, s.welcome.Probation)
+		}
+	}
+	tells("the first server", 1, false)
+	s.do(order{Op: "exit", N: 1})
+	w.server().do(order{Op: "exit", N: 1})
+	s = w.server()
+	tells("one from the path", 1, true)
+	s = s.ready().upgradeNumber(7000000000, copyOfSelf(t))
+	tells("an upgrade", 7000000000, true)
+	s = s.ready().kill()
+	tells("the same after a death", 7000000000, true)
+	s.do(order{Op: "exit", N: 1})
+	s = w.server()
+	tells("one after it was given up", 7000000000, false)
+	s = s.ready().upgrade(copyOfSelf(t))
+	tells("an upgrade by a server that gives no numbers", 7000000000, true)
+	s.end(0)
+}
+
 func TestUpgradeWhoseBinaryDidNotArriveIsRefused(t *testing.T) {
 	s := newWorld(t).server().ready()
 	var e encoder
@@ -216,6 +246,23 @@ func TestRestartBySignal(t *testing.T) {
 	if w.said("is replaced, as a signal asked") != 1 {
 		t.Error("the keeper did not say so")
 	}
+}
+
+// A server that served ends the row of failures before it, also one that is
+// replaced: its successor was told of them, and after six ignored the journal.
+func TestAReadyServerThatIsReplacedEndsTheRowOfFailures(t *testing.T) {
+	w := newWorld(t)
+	s := w.server()
+	for range 3 {
+		s.do(order{Op: "exit", N: 1})
+		s = w.server()
+	}
+	s.ready()
+	w.send(unix.SIGUSR1)
+	if s = w.server(); s.welcome.Failures != 0 {
+		t.Errorf("after a server that was ready the next is told %+v", s.welcome)
+	}
+	s.end(0)
 }
 
 func TestRestartBySignalEndsAPause(t *testing.T) {

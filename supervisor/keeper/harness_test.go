@@ -217,7 +217,7 @@ func (p *puppet) obey(o order) {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
-		p.c.Upgrade(fd)
+		p.c.Upgrade(uint64(o.N), fd)
 	case "deaf": // takes no more news
 		p.mu.Lock()
 		p.hear = func(Event) { <-make(chan struct{}) }

@@ -246,7 +246,7 @@ func (k *keeper) open() (err error) {
 	if k.null, err = openNull(); err != nil {
 		return fmt.Errorf("open /dev/null: %w", err)
 	}
-	k.binaries = binaries{good: openBinary("/proc/self/exe"), trial: -1}
+	k.binaries = binaries{good: openBinary("/proc/self/exe"), trial: -1, number: 1}
 	var limit unix.Rlimit
 	if err = unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return fmt.Errorf("read the limit of descriptors: %w", err)

@@ -240,6 +240,10 @@ type Welcome struct {
 	// none was. It is told until a server that was told says that it is ready.
 	UpgradeFailed string
 
+	// Upgrade is the number of the last upgrade that has arrived, 1 when none
+	// has. 0: this keeper is of a time when they had none.
+	Upgrade uint64
+
 	KeeperPID int
 	Children  []Child          // in the order they were spawned
 	Held      map[string][]int // our own copies of all that is held

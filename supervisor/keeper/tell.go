@@ -259,6 +259,7 @@ func (k *keeper) packHead() {
 	k.enc.num(unix.Getpid())
 	k.enc.str(k.binaries.failed)
 	k.conn.failure = k.binaries.failed != ""
+	k.enc.u64(k.binaries.number)
 	k.enc.end(at)
 	for _, a := range k.asks.unacknowledged() {
 		at := k.enc.begin(recAsk)
