@@ -265,4 +265,7 @@ func (k *keeper) packHead() {
 		k.enc.ask(a)
 		k.enc.end(at)
 	}
+	if k.killed {
+		k.enc.end(k.enc.begin(recKilled))
+	}
 }
