@@ -51,6 +51,7 @@ func (s *Supervisor) Begin(w *keeper.Welcome) error {
 	if err := s.logs.Adopt(w.Held); err != nil {
 		s.say(LevelError, "cannot take over a log: %v", err)
 	}
+	s.makeRoom(w)
 	s.showStderr(w.Held[stderrName])
 	if fds := w.Held["journal"]; len(fds) == 1 {
 		return s.takeOver(w, fds[0])

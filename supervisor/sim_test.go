@@ -57,6 +57,7 @@ var nothing = func() chan struct{} { c := make(chan struct{}); close(c); return 
 type quiet struct{}
 
 func (quiet) Adopt(map[string][]int) error                    { return nil }
+func (quiet) Quarter() int64                                  { return 0 }
 func (quiet) Configure(string, int64)                         {}
 func (quiet) LimitTotal(int64)                                {}
 func (quiet) Attach(string, uint64, logs.Stream, int, string) {}

@@ -38,6 +38,7 @@ type Keeper interface {
 // *logs.Pump is the real one.
 type Output interface {
 	Adopt(held map[string][]int) error
+	Quarter() (dropped int64)
 	Configure(service string, bufferBytes int64)
 	LimitTotal(bytes int64)
 	Attach(service string, run uint64, s logs.Stream, fd int, held string)
@@ -84,6 +85,7 @@ type Options struct {
 	Aside           func(f func())              // runs what may wait for a disk; nil: a goroutine
 	Proc            string                      // where processes are read; "": /proc
 	Cgroups         bool                        // each service gets one, where that can be had
+	OOMKills        func() int64                // processes of the server's cgroup killed for want of memory; -1, nil: not known
 }
 
 // Supervisor decides about services. Its methods are safe for many callers.

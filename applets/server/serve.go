@@ -116,7 +116,7 @@ func (f *flags) options(p paths) supervisor.Options {
 	if f.mode == supervisor.User {
 		notify = p.sockets[0] + ".notify"
 	}
-	return supervisor.Options{Mode: f.mode, Cgroups: f.cgroups(), Socket: socket, NotifyDir: notify, Version: applets.Version, Roots: p.roots, Trust: f.trust, Target: f.target,
+	return supervisor.Options{Mode: f.mode, Cgroups: f.cgroups(), OOMKills: logs.OOMKills, Socket: socket, NotifyDir: notify, Version: applets.Version, Roots: p.roots, Trust: f.trust, Target: f.target,
 		ShutdownTimeout: f.shutdownTimeout, Main: f.main, Rescue: f.rescue, ExitWhenIdle: f.exitWhenIdle, LogLevel: f.level, Environ: supervisor.BaseEnviron(f.mode, os.Environ())}
 }
 

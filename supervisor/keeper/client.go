@@ -133,6 +133,8 @@ func (w *Welcome) add(kind byte, d *decoder, fds []int) []int {
 		if a := d.ask(); !d.bad {
 			w.Asked = append(w.Asked, a)
 		}
+	case recKilled:
+		w.Killed = true
 	case recHeld:
 		name, n := d.str(MaxName), d.num()
 		if d.bad || n < 0 || n > len(fds) {

@@ -34,6 +34,7 @@ const (
 	recAsk
 	recWelcomeEnd
 	recNudge
+	recKilled
 )
 
 // request is any record a server sends; which fields count follows from kind.

@@ -121,7 +121,7 @@ func (k *keeper) prove(c *conn) {
 func (k *keeper) judge(c *conn, err error) (pause time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.end != nil {
+	if k.killed = c.asked == "" && c.killed(); k.end != nil {
 		return 0
 	}
 	how := c.epitaph(err)
@@ -184,7 +184,13 @@ func (l *life) byItself() bool {
 	case l.fault != "":
 		return true
 	}
-	return e.reaped && !(e.status.Signaled() && e.status.Signal() == syscall.SIGKILL)
+	return e.reaped && !l.killed()
+}
+
+// killed reports whether a server that the keeper did not condemn got SIGKILL.
+func (l *life) killed() bool {
+	e := l.server
+	return l.fault == "" && e != nil && e.reaped && e.status.Signaled() && e.status.Signal() == syscall.SIGKILL
 }
 
 // epitaph says how a server ended.

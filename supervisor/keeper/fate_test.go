@@ -154,7 +154,38 @@ func TestUpgradeThatHangsGoesBack(t *testing.T) {
 	n.send(unix.SIGSTOP)
 	m := w.server()
 	m.wentBack("hung: it gave no answer for 1s")
+	if m.welcome.Killed {
+		t.Error("the keeper's own SIGKILL is told as somebody's")
+	}
 	m.end(0)
+}
+
+// A server asks the kernel whether the one before it was killed for want of
+// memory only if it got a SIGKILL that the keeper knows nothing of.
+func TestASuccessorIsToldOfASIGKILLThatTheKeeperDidNotSend(t *testing.T) {
+	w := newWorld(t)
+	s := w.server()
+	for _, step := range []struct {
+		what string
+		end  func(*session) *session
+		want bool
+	}{
+		{"SIGKILL", (*session).kill, true},
+		{"SIGKILL of one that serves", func(s *session) *session { return s.ready().kill() }, true},
+		{"SIGUSR1", func(s *session) *session { s.ready(); w.send(unix.SIGUSR1); return w.server() }, false},
+		{"SIGKILL again", (*session).kill, true},
+		{"an exit", func(s *session) *session { s.ready().do(order{Op: "exit", N: 2}); return w.server() }, false},
+		{"SIGKILL after that", (*session).kill, true},
+		{"an upgrade", func(s *session) *session { return s.ready().upgrade(copyOfSelf(t)) }, false},
+	} {
+		if s.welcome.Generation == 1 && s.welcome.Killed {
+			t.Error("the first server is told of one before it")
+		}
+		if s = step.end(s); s.welcome.Killed != step.want {
+			t.Errorf("after %s it is told %v", step.what, s.welcome.Killed)
+		}
+	}
+	s.ready().end(0)
 }
 
 func TestUpgradeMayDieOnceWhenItWasReady(t *testing.T) {

@@ -161,6 +161,7 @@ type keeper struct {
 	binaries   binaries
 	misses     int  // servers in a row that came to nothing, however they ended: see judge
 	failures   int  // servers in a row that ended by themselves without becoming ready
+	killed     bool // the last one got SIGKILL, and not from us
 	ready      bool // server says that it serves
 	everReady  bool // one has said so
 	hurry      chan struct{}

@@ -248,6 +248,11 @@ type Welcome struct {
 	Children  []Child          // in the order they were spawned
 	Held      map[string][]int // our own copies of all that is held
 	Asked     []Ask            // not acknowledged yet
+
+	// Killed says that the server before this one got SIGKILL, and not from the
+	// keeper: from an operator, or from a kernel that had no memory left. An older
+	// keeper never says so.
+	Killed bool
 }
 
 // End asks the keeper to end everything: the server exits, then all that is

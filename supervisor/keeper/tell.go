@@ -266,4 +266,7 @@ func (k *keeper) packHead() {
 		k.enc.ask(a)
 		k.enc.end(at)
 	}
+	if k.killed {
+		k.enc.end(k.enc.begin(recKilled))
+	}
 }
