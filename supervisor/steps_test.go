@@ -221,9 +221,8 @@ func (w *world) reload(change files, restart bool) error {
 		}
 	}
 	bad := w.twin().bad
-	seq, same, was := map[string]uint64{}, map[string]*spec.Spec{}, map[string]bool{}
+	seq, same := map[string]uint64{}, map[string]*spec.Spec{}
 	for name, sv := range w.s.services {
-		was[name] = sv.spec.Oneshot
 		if up(sv) && !sv.removed {
 			seq[name], same[name] = sv.rt.SigSeq, sv.spec
 		}
@@ -257,11 +256,8 @@ func (w *world) reload(change files, restart bool) error {
 		if restart {
 			break // what needs a changed one is restarted with it
 		}
-		// Who is bound to something changed may have lost it, be it for a moment: to
-		// have been done is nothing that a service or a target can be.
-		lost := len(w.twin().lost(name)) > 0 || slices.ContainsFunc(w.twin().binds[name], func(d string) bool {
-			return was[d] && !w.s.services[d].spec.Oneshot
-		})
+		// Who is bound to something changed may have lost it.
+		lost := len(w.twin().lost(name)) > 0
 		if sv := w.s.services[name]; c.Specs[name] != nil && sp.Same(c.Specs[name]) && !sp.Target && sv.rt.SigSeq != seq[name] && !lost {
 			w.fail("a reload that does not change %s reached it", name)
 		}

@@ -294,7 +294,9 @@ func (t *turn) applyTarget(sv *service, do state.Effect) {
 func (t *turn) order(sv *service, next *state.Service, do state.Effect) {
 	if do&state.Spawn != 0 {
 		sv.ports.free = nil
+		was := t.s.standing(sv, &sv.rt)
 		sv.cur = sv.spec
+		t.recount(sv, was, t.s.standing(sv, &sv.rt))
 	}
 	if sv.cur.Target {
 		next.Live = false
@@ -361,6 +363,11 @@ func (t *turn) set(sv *service, next state.Service) {
 	}
 	sv.rt = next
 	t.look(sv)
+	t.recount(sv, was, is)
+}
+
+// recount tells those that depend on sv what it was to them and is now.
+func (t *turn) recount(sv *service, was, is standing) {
 	if was == is {
 		return
 	}
