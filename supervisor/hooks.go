@@ -149,8 +149,9 @@ func (s *Supervisor) onHelperEnded(ev keeper.Event, text string) {
 		case kind == probeKind:
 			t.probed(sv, ev.Run, text)
 		case kind == reloadKind:
-			if text != "" {
-				s.say(LevelWarn, "%s: reload_exec failed: %s", name, text)
+			if sv.reloadFault = text; text != "" {
+				sv.reloadFault = "reload_exec failed: " + text
+				s.say(LevelWarn, "%s: %s", name, sv.reloadFault)
 			}
 			if reloadDue(sv, ev.Run) {
 				t.noteReload(sv, false)
@@ -258,6 +259,7 @@ func (s *Supervisor) ReloadService(name string, by Cause) error {
 		if sv.cur.ReloadSignal != 0 {
 			t.operatorSignal(sv, -int(sv.cur.ReloadSignal))
 		} else {
+			sv.reloadFault = ""
 			t.noteReload(sv, true)
 			t.act(func() { s.spawnReload(sv) })
 		}

@@ -155,21 +155,22 @@ type service struct {
 	calls bool          // a look at it is queued in this turn
 	after uint64        // the transition that queued it
 
-	tally                   // of edges, kept by turn.set
-	slot      bool          // it waits for a start slot
-	asking    *asking       // the probe under way; nil: none
-	pause     int64         // before the next probe, while it is starting
-	answer    string        // of the last probe: what was wrong
-	answered  int64         // when that came, CLOCK_MONOTONIC; 0: never
-	watched   bool          // it has a deadline that a pause must not eat
-	preparing bool          // its spawn waits for env_file or user look-ups
-	removed   bool          // to be forgotten when it is gone
-	armed     int64         // when the heap has it looked at; 0: it is not in there
-	place     int           // of it in the heap, from 1
-	extra     []byte        // fields of its record that this version does not know
-	group     grouped       // its cgroup
-	ports     portCheck     // of the next run
-	changed   chan struct{} // closed at its next transition; nil: nobody waits
+	tally                     // of edges, kept by turn.set
+	slot        bool          // it waits for a start slot
+	asking      *asking       // the probe under way; nil: none
+	pause       int64         // before the next probe, while it is starting
+	answer      string        // of the last probe: what was wrong
+	answered    int64         // when that came, CLOCK_MONOTONIC; 0: never
+	watched     bool          // it has a deadline that a pause must not eat
+	preparing   bool          // its spawn waits for env_file or user look-ups
+	removed     bool          // to be forgotten when it is gone
+	reloadFault string        // how its latest reload_exec failed; "": it did not
+	armed       int64         // when the heap has it looked at; 0: it is not in there
+	place       int           // of it in the heap, from 1
+	extra       []byte        // fields of its record that this version does not know
+	group       grouped       // its cgroup
+	ports       portCheck     // of the next run
+	changed     chan struct{} // closed at its next transition; nil: nobody waits
 }
 
 // tally counts a service's edges by what stands at their other end, so that a
