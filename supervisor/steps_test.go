@@ -229,6 +229,8 @@ func (w *world) reload(change files, restart bool) error {
 	}
 	c := configOf(w.t, next)
 	var may []string
+	w.reloading = true
+	defer func() { w.reloading = false }()
 	err := w.s.decide("reload", func(t *turn) error {
 		p, err := w.s.plan(c)
 		if err != nil {

@@ -26,14 +26,15 @@ type tester interface {
 // cut between any two orders, and a journal that can refuse. Nothing runs
 // beside the test.
 type world struct {
-	t     tester
-	p     *history
-	files files // as they lie on disk
-	s     *Supervisor
-	now   int64 // CLOCK_MONOTONIC
-	skew  int64 // of the wall clock against it
-	pid   int
-	gen   uint64
+	reloading bool // a reload is being decided
+	t         tester
+	p         *history
+	files     files // as they lie on disk
+	s         *Supervisor
+	now       int64 // CLOCK_MONOTONIC
+	skew      int64 // of the wall clock against it
+	pid       int
+	gen       uint64
 
 	runs      map[string]*run // by tag and run, until all of it is acknowledged
 	spawned   []*run          // in order; what a welcome tells
