@@ -152,6 +152,9 @@ func (k *keeper) judge(c *conn, err error) (pause time.Duration) {
 	} else {
 		k.say("%s; another starts; the services go on", how)
 	}
+	if k.misses > 1 { // the words of the first are shown by a successor, if there is one
+		k.lastWords(c)
+	}
 	return pause
 }
 

@@ -159,10 +159,11 @@ type keeper struct {
 	server     *entry // the last server started; nil when it was left behind
 	generation uint64
 	binaries   binaries
-	misses     int  // servers in a row that came to nothing, however they ended: see judge
-	failures   int  // servers in a row that ended by themselves without becoming ready
-	ready      bool // server says that it serves
-	everReady  bool // one has said so
+	misses     int    // servers in a row that came to nothing, however they ended: see judge
+	words      string // the last words of a server that were shown
+	failures   int    // servers in a row that ended by themselves without becoming ready
+	ready      bool   // server says that it serves
+	everReady  bool   // one has said so
 	hurry      chan struct{}
 	alone      *time.Timer // runs while an ending is wanted and no server is ready
 	end        *End
