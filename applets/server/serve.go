@@ -38,7 +38,7 @@ func serve(f *flags, std applets.Streams) int {
 		fmt.Fprintf(std.Err, "zinit server: cannot talk to the keeper: %v\n", err)
 		return 1
 	}
-	if err := run(f, client, welcome, std.Out); err != nil {
+	if err := run(f, client, welcome, std.Err); err != nil {
 		fmt.Fprintf(std.Err, "zinit server: %v\n", err)
 		return 1
 	}
@@ -49,8 +49,9 @@ func serve(f *flags, std applets.Streams) int {
 const startHeap = 64 << 20
 
 // run begins, listens, says that it is ready and supervises until the end. An
-// error is what another server may do better; what none can is the end of zinit.
-func run(f *flags, client *keeper.Client, w *keeper.Welcome, out io.Writer) error {
+// error is what another server may do better; what none can is the end of zinit, and the
+// keeper shows the last words.
+func run(f *flags, client *keeper.Client, w *keeper.Welcome, last io.Writer) error {
 	p, err := f.paths()
 	if err != nil {
 		return err
@@ -73,7 +74,7 @@ func run(f *flags, client *keeper.Client, w *keeper.Welcome, out io.Writer) erro
 		}
 	}
 	if err != nil {
-		fmt.Fprintf(out, "zinit: %v\n", err) // stderr is for a successor, and there is none
+		fmt.Fprintln(last, err)
 		client.End(keeper.End{How: keeper.Stop, Status: 1})
 		<-s.Lost()
 		return nil
@@ -86,6 +87,7 @@ func run(f *flags, client *keeper.Client, w *keeper.Welcome, out io.Writer) erro
 	debug.SetMemoryLimit(math.MaxInt64)
 	giveBack(s, time.Second)
 	s.Run()
+	fmt.Fprint(last, s.Unsaid())
 	doors.close()
 	handler.Close()
 	<-s.Lost()

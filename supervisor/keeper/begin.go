@@ -115,6 +115,9 @@ func (k *keeper) begin(key runKey, s *Spawn, slot *slot) syscall.Errno {
 	if s.TTY == OwnTTY {
 		j.stdio = [3]int{}
 	}
+	if s.Tag == k.opt.Forward {
+		j.stdio[0] = 0
+	}
 	if s.ReadyFD > 0 {
 		j.extra = p.write[2]
 	}

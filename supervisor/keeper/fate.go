@@ -121,6 +121,7 @@ func (k *keeper) judge(c *conn, err error) (pause time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.end != nil {
+		k.lastWords(c)
 		return 0
 	}
 	how := c.epitaph(err)

@@ -75,7 +75,8 @@ type Options struct {
 	Signals map[syscall.Signal]Asking
 
 	// Forward is the tag of the run that every signal to the keeper goes to
-	// which is not in Signals, as long as its program runs. "": to nobody.
+	// which is not in Signals, as long as its program runs. It has the keeper's
+	// standard input too. "": to nobody.
 	Forward string
 
 	// Emergency returns what is run, as a helper, when no server can be started.

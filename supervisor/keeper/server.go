@@ -150,11 +150,14 @@ func (k *keeper) truncateStderr() int64 {
 // not what the one before it wrote. Of a panic the beginning matters.
 func (k *keeper) lastWords(c *conn) {
 	var text [2 << 10]byte
+	if k.truncateStderr() < c.wrote { // it emptied the file before
+		c.wrote = 0
+	}
 	n, _ := unix.Pread(k.stderr, text[:], c.wrote)
 	if words := strings.TrimSpace(string(text[:max(n, 0)])); words != "" && words != k.words {
 		k.words = words
 		for line := range strings.SplitSeq(words, "\n") {
-			k.say("  %s", line)
+			k.say("%s", line)
 		}
 	}
 }
