@@ -190,6 +190,9 @@ func (s *session) fullRest(f supervisor.Full, row func(label, format string, arg
 	if len(f.Ports) > 0 {
 		row("Ports", "%s", strings.Trim(fmt.Sprint(f.Ports), "[]"))
 	}
+	if len(f.Limits) > 0 {
+		row("Limits", "%s", strings.TrimPrefix(fmt.Sprint(f.Limits), "map"))
+	}
 	if u := f.Usage; u != nil {
 		row("Uses", "%s, cpu %.1f%% (%s), processes: %d", bytesText(u.MemoryBytes), u.CPUPercent, cpuText(u.CPUMS), u.Processes)
 	}
