@@ -160,7 +160,11 @@ func (s *session) full(f supervisor.Full) {
 	if f.SinceMS != 0 {
 		row("Since", "%s ago, because of: %s", age(f.AgeMS), f.Cause)
 	}
-	row("Wanted", "%s", map[bool]string{true: "up", false: "down"}[f.Wanted])
+	wanted := "down"
+	if f.Wanted {
+		wanted = "up"
+	}
+	row("Wanted", "%s", wanted)
 	s.fullRest(f, row)
 }
 

@@ -156,9 +156,7 @@ func (k *keeper) lastWords(c *conn) {
 	n, _ := unix.Pread(k.stderr, text[:], c.wrote)
 	if words := strings.TrimSpace(string(text[:max(n, 0)])); words != "" && words != k.words {
 		k.words = words
-		for line := range strings.SplitSeq(words, "\n") {
-			k.say("%s", line)
-		}
+		k.say("%s", words)
 	}
 }
 
