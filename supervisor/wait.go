@@ -82,7 +82,7 @@ func runs(s *Supervisor, sv *service) (Outcome, bool) {
 	case sv.rt.State == state.Blocked:
 		return o, s.stranded(sv)
 	case sv.rt.State == state.Failed || sv.rt.State == state.Exited:
-		return o, sv.rt.RetryAt == 0 && !curable(sv.rt.Failure.Kind)
+		return o, sv.rt.RetryAt == 0
 	}
 	return o, s.ending != nil
 }

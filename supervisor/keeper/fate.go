@@ -122,6 +122,7 @@ func (k *keeper) judge(c *conn, err error) (pause time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.killed = c.asked == "" && c.killed(); k.end != nil {
+		k.lastWords(c)
 		return 0
 	}
 	how := c.epitaph(err)
@@ -152,6 +153,9 @@ func (k *keeper) judge(c *conn, err error) (pause time.Duration) {
 		k.say("%s; another starts in %v; the services go on", how, pause)
 	} else {
 		k.say("%s; another starts; the services go on", how)
+	}
+	if k.misses > 1 { // the words of the first are shown by a successor, if there is one
+		k.lastWords(c)
 	}
 	return pause
 }

@@ -379,3 +379,16 @@ func TestServersThatCrashOnceReadyAreNotStartedInAStorm(t *testing.T) {
 	}
 	s.end(0)
 }
+
+// Nobody but the keeper can say why no server gets ready: what they wrote to
+// their standard error is for a successor, and there is none.
+func TestLastWordsOfServersThatNeverGetReadyAreShownOnce(t *testing.T) {
+	w := newWorld(t)
+	for _, words := range []string{"no memory\n", "no memory\n", "no memory\n", "no time\nat all\n"} {
+		w.server().do(order{Op: "exit", N: 2, Text: []byte(words)})
+	}
+	w.server().ready().end(0)
+	if w.said(": no memory\n") != 1 || w.said(": no time\nat all\n") != 1 {
+		t.Error("that was not said once")
+	}
+}

@@ -201,6 +201,7 @@ func (p *puppet) obey(o order) {
 	case "end":
 		p.c.End(o.End)
 	case "exit":
+		_, _ = os.Stderr.Write(o.Text)
 		os.Exit(o.N)
 	case "raw": // bytes that are no request
 		_ = (&wire{fd: p.c.out.fd}).send(o.Text, make([]int, o.N), 0) // with its stdin
