@@ -223,7 +223,7 @@ func (s *session) get(c *call) error {
 			table, _ := v.(map[string]any)
 			var ok bool
 			if v, ok = table[part]; !ok {
-				return fail(exitUsage, "zinit get "+c.names[0]+" shows all keys", "no key %q", c.names[1])
+				return fail(exitRefused, "zinit get "+c.names[0]+" shows all keys", "no key %q", c.names[1])
 			}
 		}
 	}

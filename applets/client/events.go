@@ -199,11 +199,11 @@ func (s *session) bootVerb() *command {
 
 func (s *session) boot(b supervisor.Boot) {
 	row := func(lead string, v supervisor.BootService) {
-		took := "not ready"
+		took := "not ready yet"
 		if v.ReadyMS >= 0 {
-			took = fmt.Sprintf("%dms", v.TookMS)
+			took = fmt.Sprintf("took %dms", v.TookMS)
 		}
-		fmt.Fprintf(s.std.Out, "%s%-24s started at %6dms, took %s\n", lead, line(v.Name), v.StartMS, took)
+		fmt.Fprintf(s.std.Out, "%s%-24s started at %6dms, %s\n", lead, line(v.Name), v.StartMS, took)
 	}
 	fmt.Fprintf(s.std.Out, "The boot took %dms. The critical chain, each waited for the next:\n", b.TookMS)
 	for i, v := range b.Chain {
