@@ -159,12 +159,14 @@ func (s *session) waitVerb() *command {
 			if err != nil {
 				return err
 			}
-			params := map[string]any{"names": names, "for": c.text("for")}
+			params, err := waiting(c, names)
+			if err != nil {
+				return err
+			}
+			delete(params, "wait")
+			params["for"] = c.text("for")
 			if !slices.Contains([]string{"running", "ready", "exited", "stopped"}, c.text("for")) {
 				return fail(exitUsage, "", "cannot wait for %q: running, ready, exited or stopped", c.text("for"))
-			}
-			if d := c.time("timeout"); d > 0 {
-				params["timeout_ms"] = max(d.Milliseconds(), 1)
 			}
 			var r result
 			done, err := s.ask(c.ctx, "service.wait", params, &r)
