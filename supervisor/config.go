@@ -126,7 +126,11 @@ func graphProblem(err error) spec.Problem {
 // the file: the name may be added later.
 func missingProblem(e graph.Edge, brokenFile string) spec.Problem {
 	p := spec.Problem{File: e.File, Line: e.Line, Key: "dependencies." + e.Declared.String(), Warning: true}
-	p.Msg = fmt.Sprintf("%q %s %q, which does not exist", e.From, e.Declared, e.To)
+	verb := e.Declared.String()
+	if !needs(e.Kind) && e.Kind != graph.Wants {
+		verb = "comes " + verb
+	}
+	p.Msg = fmt.Sprintf("%q %s %q, which does not exist", e.From, verb, e.To)
 	if needs(e.Kind) {
 		p.Msg += fmt.Sprintf("; %q cannot start until it does", e.From)
 	}

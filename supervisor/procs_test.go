@@ -137,7 +137,7 @@ func TestQuestionsAboutProcesses(t *testing.T) {
 		t.Errorf("tree: %q, %v", text, err)
 	}
 	text, err := sm.s.DebugState()
-	for _, want := range []string{"2 services", "[-] web - inactive (run=0, wanted=false)", "requires db (inactive, satisfied=false)", "requires by web"} {
+	for _, want := range []string{"services: 2", "[-] web - inactive (run=0, wanted=false)", "requires db (inactive, satisfied=false)", "requires by web"} {
 		if err != nil || !strings.Contains(text, want) {
 			t.Errorf("%q is not in %v\n%s", want, err, text)
 		}

@@ -197,7 +197,7 @@ func (s *Supervisor) DebugState() (string, error) {
 	}
 	v := s.Version()
 	var b strings.Builder
-	fmt.Fprintf(&b, "zinit %s, pid %d, keeper pid %d, generation %d, %s mode, %d services\n", v.Version, v.PID, v.KeeperPID, v.Generation, v.Mode, len(names))
+	fmt.Fprintf(&b, "zinit %s, pid %d, keeper pid %d, generation %d, %s mode, services: %d\n", v.Version, v.PID, v.KeeperPID, v.Generation, v.Mode, len(names))
 	for i, name := range names {
 		f, err := s.full(name)
 		if err != nil {

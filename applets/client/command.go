@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -181,8 +180,14 @@ func (cmd *command) misuse(err error) error {
 	if value, rest, ok := strings.Cut(strings.TrimPrefix(text, "invalid value "), " for flag "); ok {
 		name, _, _ := strings.Cut(rest, ":")
 		if o := cmd.option(strings.TrimLeft(name, "-")); o != nil {
-			kinds := map[string]string{"int": "a number", "time.Duration": "a time, e.g. 30s"}
-			text = fmt.Sprintf("%s wants %s, got %s", name, kinds[fmt.Sprintf("%T", o.def)], value)
+			kind := "a number"
+			if _, ok := o.def.(time.Duration); ok {
+				kind = "a time, e.g. 30s"
+			}
+			if len(name) > 2 { // package flag knows no other dash
+				name = "-" + name
+			}
+			text = name + " wants " + kind + ", got " + value
 		}
 	}
 	return fail(exitUsage, "see: zinit "+cmd.name+" --help", "%s: %s", cmd.name, text)

@@ -93,12 +93,14 @@ func (s *session) addService(c *call) error {
 	if c.text("name") == "" || c.text("exec") == "" {
 		return fail(exitUsage, "see: zinit add-service --help", "add-service needs a FILE, or --name and --exec")
 	}
-	service := map[string]any{"name": c.text("name"), "exec": c.text("exec")}
-	if c.text("dir") != "" {
-		service["dir"] = c.text("dir")
-	}
-	if c.is("oneshot") {
-		service["oneshot"] = true
+	config := map[string]map[string]any{"service": {}, "dependencies": {}, "lifecycle": {}}
+	for _, o := range [...][3]string{{"name", "service", "name"}, {"exec", "service", "exec"}, {"dir", "service", "dir"}, {"oneshot", "service", "oneshot"},
+		{"after", "dependencies", "after"}, {"requires", "dependencies", "requires"}, {"wants", "dependencies", "wants"}, {"conflicts", "dependencies", "conflicts"},
+		{"restart", "lifecycle", "restart"}, {"restart-delay", "lifecycle", "restart_delay_ms"}, {"restart-delay-max", "lifecycle", "restart_delay_max_ms"},
+		{"max-restarts", "lifecycle", "max_restarts"}} {
+		if v := value[any](c, o[0]); c.given(o[0]) && v != any("") {
+			config[o[1]][o[2]] = v
+		}
 	}
 	env := map[string]string{}
 	for _, v := range c.list("env") {
@@ -109,32 +111,12 @@ func (s *session) addService(c *call) error {
 		env[key] = value
 	}
 	if len(env) > 0 {
-		service["env"] = env
+		config["service"]["env"] = env
 	}
-	config := map[string]any{"service": service}
-	dependencies := map[string]any{}
-	for _, kind := range []string{"after", "requires", "wants", "conflicts"} {
-		if names := c.list(kind); len(names) > 0 {
-			dependencies[kind] = names
+	for table, keys := range config {
+		if len(keys) == 0 {
+			delete(config, table)
 		}
-	}
-	if len(dependencies) > 0 {
-		config["dependencies"] = dependencies
-	}
-	lifecycle := map[string]any{}
-	if c.text("restart") != "" {
-		lifecycle["restart"] = c.text("restart")
-	}
-	for _, key := range []string{"restart-delay", "restart-delay-max"} {
-		if c.given(key) {
-			lifecycle[strings.ReplaceAll(key, "-", "_")+"_ms"] = c.number(key)
-		}
-	}
-	if c.given("max-restarts") {
-		lifecycle["max_restarts"] = c.number("max-restarts")
-	}
-	if len(lifecycle) > 0 {
-		config["lifecycle"] = lifecycle
 	}
 	return s.define(c, map[string]any{"config": config, "persist": persist}, "added")
 }
@@ -223,7 +205,7 @@ func (s *session) get(c *call) error {
 			table, _ := v.(map[string]any)
 			var ok bool
 			if v, ok = table[part]; !ok {
-				return fail(exitUsage, "zinit get "+c.names[0]+" shows all keys", "no key %q", c.names[1])
+				return fail(exitRefused, "zinit get "+c.names[0]+" shows all keys", "no key %q", c.names[1])
 			}
 		}
 	}

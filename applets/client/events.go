@@ -159,12 +159,14 @@ func (s *session) waitVerb() *command {
 			if err != nil {
 				return err
 			}
-			params := map[string]any{"names": names, "for": c.text("for")}
+			params, err := waiting(c, names)
+			if err != nil {
+				return err
+			}
+			delete(params, "wait")
+			params["for"] = c.text("for")
 			if !slices.Contains([]string{"running", "ready", "exited", "stopped"}, c.text("for")) {
 				return fail(exitUsage, "", "cannot wait for %q: running, ready, exited or stopped", c.text("for"))
-			}
-			if d := c.time("timeout"); d > 0 {
-				params["timeout_ms"] = max(d.Milliseconds(), 1)
 			}
 			var r result
 			done, err := s.ask(c.ctx, "service.wait", params, &r)
@@ -199,11 +201,11 @@ func (s *session) bootVerb() *command {
 
 func (s *session) boot(b supervisor.Boot) {
 	row := func(lead string, v supervisor.BootService) {
-		took := "not ready"
+		took := "not ready yet"
 		if v.ReadyMS >= 0 {
-			took = fmt.Sprintf("%dms", v.TookMS)
+			took = fmt.Sprintf("took %dms", v.TookMS)
 		}
-		fmt.Fprintf(s.std.Out, "%s%-24s started at %6dms, took %s\n", lead, line(v.Name), v.StartMS, took)
+		fmt.Fprintf(s.std.Out, "%s%-24s started at %6dms, %s\n", lead, line(v.Name), v.StartMS, took)
 	}
 	fmt.Fprintf(s.std.Out, "The boot took %dms. The critical chain, each waited for the next:\n", b.TookMS)
 	for i, v := range b.Chain {

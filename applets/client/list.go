@@ -128,7 +128,7 @@ func (s *session) statusOfAll(c *call) error {
 				parts = append(parts, fmt.Sprintf("%d %s", counts[st], st))
 			}
 		}
-		fmt.Fprintf(s.std.Out, "%d services: %s\n", len(list), strings.Join(parts, ", "))
+		fmt.Fprintf(s.std.Out, "Services: %d (%s)\n", len(list), strings.Join(parts, ", "))
 		s.list(odd)
 	}
 	if failed {

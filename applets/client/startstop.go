@@ -151,7 +151,7 @@ func (s *session) kill(c *call) error {
 	name := c.names[0]
 	done, err := s.ask(c.ctx, "service.kill", map[string]string{"name": name, "signal": sig}, nil)
 	if err == nil && !done {
-		fmt.Fprintf(s.std.Out, "Sent %s to: %s\n", line(sig), line(name))
+		fmt.Fprintf(s.std.Out, "Sent %s to: %s\n", line(strings.TrimPrefix(strings.ToUpper(sig), "SIG")), line(name))
 	}
 	return s.suggest(c.ctx, err, name)
 }

@@ -99,8 +99,7 @@ func (r *reader) finishLifecycle() {
 		}
 		s.RestartDelayMax = s.RestartDelay
 	}
-	_, command := r.lines["lifecycle.reload_exec"]
-	if line, signal := r.lines["lifecycle.reload_signal"]; signal && command {
+	if line, signal := r.lines["lifecycle.reload_signal"]; signal && s.ReloadExec.Given() {
 		r.path = "lifecycle.reload_signal"
 		r.fail(r.offset(line), "is given beside reload_exec", "keep one of the two")
 	}
