@@ -161,6 +161,9 @@ type service struct {
 	answer    string        // of the last probe: what was wrong
 	answered  int64         // when that came, CLOCK_MONOTONIC; 0: never
 	watched   bool          // it has a deadline that a pause must not eat
+	hookPid   int           // of the latest hook; 0: not known yet
+	hookAt    int64         // when that began, or was found
+	hookFault string        // how the latest hook that failed did; "": one of its kind went well since
 	preparing bool          // its spawn waits for env_file or user look-ups
 	removed   bool          // to be forgotten when it is gone
 	armed     int64         // when the heap has it looked at; 0: it is not in there

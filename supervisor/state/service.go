@@ -175,7 +175,7 @@ func (s Service) Step(ev Event, wall, mono int64) (Service, Effect, error) {
 	case Unbound:
 		s.Again = true // and nothing of its budget is spent
 	case StartTimeout:
-		s.Failure = Failure{Kind: StartTimedOut}
+		s.Failure.Kind = StartTimedOut // its text says what was awaited
 	case StopTimeout:
 		s.Killed = true
 		if s.Left && s.Hook != PostHook { // it is for those whom the main process has left
