@@ -27,6 +27,9 @@ func (c Cause) String() string {
 	if c.Kind == "operator" {
 		return fmt.Sprintf("%s by uid %d, pid %d", c.Text, c.UID, c.PID)
 	}
+	if c.Kind == "signal" {
+		return fmt.Sprintf("%s by a signal to pid %d", c.Text, c.PID)
+	}
 	if c.Text != "" {
 		return c.Text
 	}

@@ -254,6 +254,9 @@ func (t *turn) apply(sv *service, ev state.Event, cause string) {
 	}
 	if cause == "" {
 		cause = t.causeNow()
+		if from.State == state.Stopping && next.State != from.State && t.own {
+			cause = from.Cause // who stopped it, not the last of it
+		}
 	}
 	t.touch(sv)
 	outer := t.number

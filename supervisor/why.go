@@ -148,6 +148,8 @@ func (s *Supervisor) help(sv *service, missing string) string {
 		return "break it in one of the files, which zinit check names, then: zinit reload"
 	case rt.Left && sv.group.left != "":
 		return "zinit kill -s KILL " + sv.name + " ends what is left"
+	case rt.State == state.Failed && s.faultOfFile(sv):
+		return fmt.Sprintf("correct %s, then: zinit reload; or what it names, then: zinit start %s", sv.spec.File, sv.name)
 	case rt.State == state.Failed && rt.RetryAt != 0:
 		return "zinit logs " + sv.name
 	case rt.State == state.Failed:
@@ -164,6 +166,17 @@ func (s *Supervisor) help(sv *service, missing string) string {
 		}
 	}
 	return ""
+}
+
+// faultOfFile reports whether a failure has nothing to do with what the service
+// says: its program was not run, or it has said nothing.
+func (s *Supervisor) faultOfFile(sv *service) bool {
+	f := &sv.rt.Failure
+	if f.Kind == state.SpawnError && strings.Contains(f.Text, "cannot ") {
+		return true
+	}
+	kept, _ := s.logs.Size(sv.name)
+	return kept == 0
 }
 
 // drawWhy renders the chain as lines of ASCII.
