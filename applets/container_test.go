@@ -184,6 +184,7 @@ func TestContainers(t *testing.T) {
 	})
 	t.Run("Scenario028 a random user without capabilities", func(t *testing.T) { powerless(t, e) })
 	t.Run("Scenario031 out of memory", func(t *testing.T) { hungry(t, e) })
+	t.Run("Scenario159 a server out of memory", func(t *testing.T) { talkative(t, e) })
 	t.Run("Scenario029 below another init", func(t *testing.T) {
 		c := e.newContainer(t, "below", map[string]string{"a": "[service]\nexec = \"wit -fork 3 -fork-mode double\"\n"})
 		c.starts("below", []string{"--init"}, "-c")
@@ -244,7 +245,8 @@ func powerless(t *testing.T, e *engine) {
 // hungry: the container has little memory and one service takes all of it. It
 // is killed; the keeper and the other services stay. So does the server, or another
 // takes over: the kernel may see a second shortage before it has freed what it
-// took, and in a container nobody can be better protected than others.
+// took, and in a container nobody can be better protected than others. Then that one
+// says why.
 func hungry(t *testing.T, e *engine) {
 	busybox, err := findProgram("busybox")
 	if err != nil {
@@ -270,6 +272,74 @@ func hungry(t *testing.T, e *engine) {
 	}
 	if after.KeeperPID != before.KeeperPID || after.Generation > before.Generation+1 || len(c.matching("START good")) != 1 || c.full("good").State.State != "running" {
 		t.Errorf("%+v became %+v, and good is %s", before, after, c.full("good").State.State)
+	}
+	var own []logLine
+	c.mustCall("logs.tail", named{"name": "zinit", "grep": "the server was killed for want of memory"}, &own)
+	if len(own) != int(after.Generation-before.Generation) {
+		t.Errorf("%+v became %+v; of a shortage it says %+v", before, after, own)
+	}
+	if status := c.stops(); status != "0" {
+		t.Errorf("status %s after an orderly stop", status)
+	}
+	c.witnessed(1, "EXIT good 0")
+}
+
+// talkative: one service prints nearly as much as the container has memory, and all
+// of that may be kept. What is kept is charged to the container, so the kernel kills
+// the server. The next drops most of it, counted, and lives; services feel nothing
+// and no byte is missing that is not told.
+func talkative(t *testing.T, e *engine) {
+	const numbers = 60_000
+	const total = numbers * 1000
+	busybox, err := findProgram("busybox")
+	if err != nil {
+		skipRing(t, "container", "no busybox", "as root, run: testdata/setup.sh vm")
+	}
+	settings := filepath.Join(t.TempDir(), "zinit.toml")
+	if err := os.WriteFile(settings, []byte("[logging]\ntotal_bytes = \"1GiB\"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c := e.newContainer(t, "talkative", map[string]string{
+		"good": "[service]\nexec = \"wit\"\n",
+		"loud": fmt.Sprintf("[service]\nexec = ['awk', 'BEGIN { for (i = 1; i <= %d; i++) printf \"%%08d %%0990d\\n\", i, 0 }']\nstatus = \"stop\"\noneshot = true\n[logging]\nbuffer_bytes = \"1GiB\"\n", numbers),
+	}, "bin/awk="+busybox, "etc/zinit/zinit.toml="+settings)
+	c.starts("talkative", []string{"--memory", "64m", "--memory-swap", "64m"})
+	c.await("the socket", func() error { return c.call("system.ping", nil, nil) })
+	good := c.witnessed(1, "START good")
+	var before, after version
+	c.mustCall("system.version", nil, &before)
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", c.here(proc{pid: before.PID}).pid), []byte("500"), 0); err != nil {
+		t.Fatal(err)
+	}
+	c.mustCall("service.start", named{"name": "loud"}, nil)
+	var f struct {
+		State   struct{ State string }
+		Kept    int64 `json:"log_bytes"`
+		Dropped int64 `json:"log_dropped"`
+	}
+	c.await("the last word", func() error {
+		if err := c.call("service.status_full", named{"name": "loud"}, &f); err != nil || f.State.State != "exited" {
+			return fmt.Errorf("%v, %+v", err, f)
+		}
+		return c.call("system.version", nil, &after)
+	})
+	if after.Generation != before.Generation+1 || after.KeeperPID != before.KeeperPID {
+		t.Errorf("%+v became %+v; want one other server", before, after)
+	}
+	var own, last []logLine
+	c.mustCall("logs.tail", named{"name": "zinit", "grep": "want of memory"}, &own)
+	want := fmt.Sprintf("warning: the server was killed for want of memory; %d bytes of logs were dropped so that it does not happen again", f.Dropped)
+	if len(own) != 1 || own[0].Content != want || f.Dropped < total/4 || f.Kept+f.Dropped != total {
+		t.Errorf("of %d bytes %d are kept and %d dropped; it says %+v", total, f.Kept, f.Dropped, own)
+	}
+	c.mustCall("logs.tail", named{"name": "loud", "lines": 1000}, &last)
+	for i, l := range last {
+		if want := fmt.Sprintf("%08d %0990d", numbers-len(last)+1+i, 0); l.Content != want || l.Dropped != 0 {
+			t.Fatalf("of the last %d lines number %d is %.20q, want %.20q; %d bytes are missing before it", len(last), i, l.Content, want, l.Dropped)
+		}
+	}
+	if r := c.witnessed(1, "START good"); r.proc != good.proc || c.full("good").State.State != "running" {
+		t.Errorf("good was %+v and is %+v, %s", good.proc, r.proc, c.full("good").State.State)
 	}
 	if status := c.stops(); status != "0" {
 		t.Errorf("status %s after an orderly stop", status)

@@ -95,3 +95,22 @@ func (b *bed) subscribe(method string) *said {
 	all.buf.Reset()
 	return all
 }
+
+// A server that has said yes to a reload of one service is killed before the keeper
+// has heard of its reload_exec. The next server orders it, once, and knows its pid.
+func TestAReloadExecIsNotLostWithItsServer(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.needs("a", "wit", "[lifecycle]\nreload_exec = [\"wit\", \"-kind\", \"RELOAD\", \"-detail\", \"$ZINIT_PID\", \"-exit\", \"0\"]\n")
+	b.serve()
+	p := b.witnessed(1, "START a").proc
+	b.unheard("a", "service.reload", named{"name": "a", "token": "once"})
+	b.witnessed(1, fmt.Sprintf("RELOAD a %d", p.pid))
+	b.mustCall("service.reload", named{"name": "a", "token": "once"}, nil)
+	b.killServer()
+	b.mustCall("service.reload", named{"name": "a", "token": "again"}, nil)
+	b.witnessed(2, "RELOAD a.*")
+	if n := len(b.matching("RELOAD a.*")); n != 2 || !p.alive() {
+		t.Errorf("reloaded %d times, want 2: %q", n, b.records())
+	}
+}

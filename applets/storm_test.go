@@ -229,6 +229,14 @@ func (s *storm) finish(title string) {
 	var names []string
 	for _, r := range s.cast {
 		names = append(names, r.name)
+		if r.most > 0 { // a short storm may be over before it has given up
+			s.await(r.name+" to give up", func() error {
+				if f := s.full(r.name); f.Run <= uint64(r.most) || f.State.State != "failed" {
+					return fmt.Errorf("run %d is %s", f.Run, f.State.State)
+				}
+				return nil
+			})
+		}
 	}
 	if err := s.ask("service.stop", named{"names": names, "wait": true, "token": title}, nil); err != nil {
 		s.t.Fatalf("stop everything: %v", err)

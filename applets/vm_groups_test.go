@@ -3,6 +3,7 @@ package applets_test
 import (
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -33,6 +34,7 @@ echo $$ >/sys/fs/cgroup/cgroup.procs; echo $! >/sys/fs/cgroup/cgroup.procs; wait
 		"stranger": "[service]\nexec = \"wit -f /dev/console\"\n",
 		"quick":    "[service]\nexec = \"sh -c 'sleep 1000 & sleep 0.2; exit 0'\"\nstatus = \"stop\"\n" + never,
 		"storm":    "[service]\nexec = \"while :; do (true); done\"\nstatus = \"stop\"\n" + never,
+		"loud":     "[service]\nexec = ['awk', 'BEGIN { for (i = 0; i < 8000; i++) printf \"%0999d\\n\", i }']\nstatus = \"stop\"\noneshot = true\n[logging]\nbuffer_bytes = \"1GiB\"\n",
 		"box":      box("box", ""),
 		"sealed":   box("sealed", "-o ro"),
 	}
@@ -48,14 +50,18 @@ echo $$ >/sys/fs/cgroup/cgroup.procs; echo $! >/sys/fs/cgroup/cgroup.procs; wait
 // those of the service is signalled (F58). A zinit in a container of its own first goes to
 // a leaf, or it could not limit its services; where the tree is read-only it does
 // without and says so (scenario 35).
+//
+// Output that is kept takes the memory of keeper and server. When theirs is used up the
+// kernel kills the server, once: the next makes room, counted (scenario 159).
 func TestAMachineLimitsAndContainsServices(t *testing.T) {
 	t.Parallel()
 	g := newGuest(t)
 	g.program("/bin/busybox", "busybox")
 	g.program("/bin/unshare", "unshare")
-	for _, tool := range []string{"sh", "sleep", "grep", "cat", "tail", "kill", "true", "ps", "mkdir", "mount", "umount"} {
+	for _, tool := range []string{"sh", "sleep", "grep", "cat", "tail", "kill", "true", "ps", "awk", "mkdir", "mount", "umount"} {
 		g.entries = append(g.entries, "bin/"+tool+"@busybox")
 	}
+	g.file("/etc/zinit/zinit.toml", "[logging]\ntotal_bytes = \"1GiB\"\n")
 	g.file("/bomb", "trap '' TERM\nwhile :; do sh /bomb & sleep 0.1; done\n")
 	g.file("/inner/services/inner.toml", "[service]\nexec = \"wit -f /dev/console\"\n[resources]\npids_max = 17\n")
 	services := groupServices()
@@ -79,6 +85,14 @@ for box in box sealed; do
 	echo "$box $(zinit --socket /run/$box.sock status inner | grep Held)"
 done
 echo "LEAF $(cat /sys/fs/cgroup/box/cgroup.procs | grep -c .) $(cat /sys/fs/cgroup/box/zinit.1/inner.svc/pids.max)"
+self=/sys/fs/cgroup/zinit.1/self
+zinit start loud
+echo $(($(cat $self/memory.current)+2097152)) >$self/memory.max
+zinit restart loud
+until zinit logs zinit | grep "server was killed for want"; do sleep 0.2; done
+until zinit status loud | grep -q exited; do sleep 0.1; done
+echo "SHORT $(grep -c "^oom_kill 1$" $self/memory.events) $(zinit status loud | grep Log)"
+echo max >$self/memory.max
 zinit start bomb
 until [ $(grep -c . /sys/fs/cgroup/zinit.1/bomb.svc/cgroup.procs) -gt 40 ]; do sleep 0.1; done
 zinit stop bomb
@@ -114,10 +128,21 @@ oneshot = true
 			t.Errorf("the console does not show %q", want)
 		}
 	}
+	short := regexp.MustCompile(`(?m)killed for want of memory; (\d+) bytes of logs were dropped[^"]*^SHORT 1 Log: +(\d+) bytes kept, (\d+) dropped$`).FindStringSubmatch(text)
+	if len(short) != 4 || len(short[1]) < 7 || !addsUp(short[2], short[3], 16_000*1000) {
+		t.Errorf("after a shortage of memory the console shows %q", short)
+	}
 	report, _, _ := strings.Cut(text, "END-OF-REPORT")
 	for _, bad := range []string{`(?m)^(TERM|EXIT|SIGNAL|CONT) stranger`, `bomb: still present`} {
 		if found := regexp.MustCompile(bad).FindString(report); found != "" {
 			t.Errorf("the console shows %q", found)
 		}
 	}
+}
+
+// addsUp reports whether two numbers are a third together.
+func addsUp(a, b string, sum int) bool {
+	n, _ := strconv.Atoi(a)
+	m, _ := strconv.Atoi(b)
+	return n+m == sum
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -149,7 +150,10 @@ func (d Drawing) Tree(name string, reverse bool) string {
 	pointed := map[string]bool{}
 	edges := slices.Clone(d.Edges)
 	if reverse {
-		slices.SortStableFunc(edges, func(a, b Arrow) int { return cmp.Or(cmp.Compare(a.To, b.To), cmp.Compare(a.From, b.From)) })
+		sort.SliceStable(edges, func(i, j int) bool {
+			a, b := &edges[i], &edges[j]
+			return a.To < b.To || a.To == b.To && a.From < b.From
+		})
 	}
 	for _, a := range edges {
 		from, to := t.ends(a)

@@ -45,12 +45,13 @@ func New(opt Options, k Keeper, out Output) *Supervisor {
 // loads the service files and starts what they say.
 func (s *Supervisor) Begin(w *keeper.Welcome) error {
 	s.generation, s.keeperPID = w.Generation, w.KeeperPID
-	s.probation, s.upgrade = w.Probation, w.UpgradeFailed
+	s.probation = w.Probation
 	s.openGroups()
 	s.openHistory(w.Held[historyName])
 	if err := s.logs.Adopt(w.Held); err != nil {
 		s.say(LevelError, "cannot take over a log: %v", err)
 	}
+	s.makeRoom(w)
 	s.showStderr(w.Held[stderrName])
 	if fds := w.Held["journal"]; len(fds) == 1 {
 		return s.takeOver(w, fds[0])
@@ -126,13 +127,16 @@ func (s *Supervisor) takeOver(w *keeper.Welcome, fd int) error {
 		s.say(LevelWarn, "the last %d bytes of the journal were not whole and are left out; what runs is compared with what was decided before them", n)
 	}
 	m := readFrames(s.unpoisoned(frames, w.Failures))
+	if w.Failures >= poisonDecision { // who waits for an upgrade hears of its end
+		m.upgrade = readFrames(frames).upgrade
+	}
 	var c *Config
 	c, m.specs = s.acceptedConfig(w, m.specs)
 	s.mu.Lock()
 	s.journal, s.seq, s.specsHeld, s.booted, s.tokens = j, m.seq, m.specs, m.booted, m.tokens
 	s.install(c)
 	s.restore(m)
-	s.upgrading, s.upgradeKept = m.upgrade, m.upgrade
+	s.upgrade, s.upgradeKept = m.upgrade, m.upgrade
 	s.mu.Unlock()
 	s.attachAll(w)
 	s.mu.Lock()
@@ -160,10 +164,9 @@ func (s *Supervisor) takeOver(w *keeper.Welcome, fd int) error {
 			ch, ok := children[name]
 			t.reconcile(s.services[name], ch, ok)
 			t.reconcileHook(s.services[name], helpers)
+			t.reconcileReload(s.services[name], helpers, ch.Phase)
 		}
-		if w.Probation || w.UpgradeFailed != "" || s.ending != nil { // the keeper has had it, or it is no use
-			t.upgradeTo("")
-		}
+		t.reconcileUpgrade(w)
 		return nil
 	})
 	s.mu.Lock()
@@ -177,12 +180,9 @@ func (s *Supervisor) takeOver(w *keeper.Welcome, fd int) error {
 		s.first = append(s.first, news{event: keeper.Event{Kind: keeper.Asked, Ask: a}})
 	}
 	s.say(LevelInfo, "server %d took over (pid %d, version %s)", w.Generation, unix.Getpid(), s.opt.Version)
-	if s.upgrading != "" {
-		s.say(LevelWarn, "the upgrade to %s was decided and did not begin; it does now", s.upgrading)
-		s.aside(s.upgradeAgain)
-	}
-	if w.UpgradeFailed != "" {
-		s.say(LevelError, "the upgrade was given up: %s", w.UpgradeFailed)
+	if u := s.upgrade; u.path != "" {
+		s.say(LevelWarn, "the upgrade to %s was decided and did not begin; it does now", u.path)
+		s.aside(func() { s.upgradeAgain(u) })
 	}
 	return err
 }
@@ -230,7 +230,7 @@ type memory struct {
 	how      string
 	by       int64
 	status   int
-	upgrade  string
+	upgrade  upgrade
 }
 
 func readFrames(frames [][]byte) memory {
@@ -255,7 +255,11 @@ func readFrames(frames [][]byte) memory {
 			case frameEndBy:
 				m.by = d.Int()
 			case frameUpgrade:
-				m.upgrade = d.String()
+				m.upgrade.path = d.String()
+			case frameNumber:
+				m.upgrade.number = d.Uint()
+			case frameFailed:
+				m.upgrade.failed = d.String()
 			case frameStatus:
 				m.status = int(d.Int())
 			}

@@ -1,8 +1,7 @@
 package supervisor
 
 import (
-	"cmp"
-	"slices"
+	"sort"
 
 	"zinit/graph"
 	"zinit/supervisor/spec"
@@ -41,7 +40,7 @@ func (s *Supervisor) Boot() Boot {
 			last = sv
 		}
 	}
-	slices.SortStableFunc(b.Services, func(x, y BootService) int { return cmp.Compare(y.ReadyMS, x.ReadyMS) })
+	sort.SliceStable(b.Services, func(i, j int) bool { return b.Services[i].ReadyMS > b.Services[j].ReadyMS })
 	seen := map[*service]bool{}
 	for sv := last; sv != nil && !seen[sv]; sv = s.awaited(sv) {
 		seen[sv] = true

@@ -40,9 +40,11 @@ func (w *world) crash() {
 		wel.Held[name] = []int{mine}
 	}
 	w.successor()
+	w.takes = true
 	if err := w.s.Begin(wel); err != nil {
 		w.fail("takeover: %v", err)
 	}
+	w.takes = false
 	w.after("takeover")
 	first := w.s.first
 	w.s.first = nil

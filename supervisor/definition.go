@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -19,6 +20,8 @@ type Definition struct {
 	Lifecycle    *LifecycleDefinition   `json:"lifecycle,omitempty"`
 	Health       *HealthDefinition      `json:"health"` // null: there is no check
 	Logging      *LoggingDefinition     `json:"logging,omitempty"`
+	Limits       map[string]string      `json:"limits,omitzero"`
+	Resources    *spec.Resources        `json:"resources,omitempty"` // 0: no limit
 }
 
 // ServiceDefinition is the table [service].
@@ -28,6 +31,8 @@ type ServiceDefinition struct {
 	Dir            *string           `json:"dir"`
 	Oneshot        bool              `json:"oneshot"`
 	Env            map[string]string `json:"env"`
+	EnvFile        []string          `json:"env_file"`
+	Umask          string            `json:"umask"`
 	Status         string            `json:"status"`
 	Class          string            `json:"class"`
 	Main           bool              `json:"main"`
@@ -113,7 +118,7 @@ func (s *Supervisor) Get(name string) (Definition, error) {
 		d.Name, d.IsTarget, d.Critical = name, true, sp.Critical
 		return d, nil
 	}
-	d.Service = serviceOf(sp)
+	d.Service, d.Limits, d.Resources = serviceOf(sp), sp.LimitTexts(), &sp.Resources
 	d.Health = healthOf(sp.Health)
 	d.Lifecycle = lifecycleOf(sp)
 	d.Logging = &LoggingDefinition{BufferLines: sp.BufferLines, BufferBytes: sp.BufferBytes}
@@ -152,6 +157,17 @@ func serviceOf(sp *spec.Spec) *ServiceDefinition {
 		d.Dir = &sp.Dir
 	}
 	d.attributes(sp)
+	mask := sp.Umask
+	if mask < 0 {
+		mask = 0o022
+	}
+	d.Umask, d.EnvFile = fmt.Sprintf("%03o", mask), []string{}
+	for _, f := range sp.EnvFiles {
+		if f.Optional {
+			f.Path = "-" + f.Path
+		}
+		d.EnvFile = append(d.EnvFile, f.Path)
+	}
 	for _, v := range sp.Env {
 		key, value, _ := strings.Cut(v, "=")
 		d.Env[key] = value

@@ -119,6 +119,22 @@ func endStatus(rt *state.Service) int {
 	return rt.Last.Code
 }
 
+// Unsaid is why the command given to zinit did not run, in a line; "" when it
+// did, for then its status and its own words say all.
+func (s *Supervisor) Unsaid() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sv := s.services[MainName]
+	if s.opt.Main == nil || sv == nil || sv.rt.State != state.Failed {
+		return ""
+	}
+	switch sv.rt.Failure.Kind {
+	case state.ExitCode, state.Signal:
+		return ""
+	}
+	return failureText(sv) + "\n"
+}
+
 // endText says how sv ended, without what comes next.
 func (s *Supervisor) endText(sv *service) string {
 	switch {

@@ -19,6 +19,7 @@ func (w *world) digest() string {
 		if r := w.latest[name]; r != nil && r.lives() {
 			fmt.Fprintf(&b, " run %d lives=%t", r.Run, r.alive)
 		}
+		fmt.Fprintf(&b, " reloads=%d", w.reloads[name])
 		b.WriteString("\n")
 	}
 	if e := w.s.ending; e != nil {

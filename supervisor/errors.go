@@ -17,6 +17,7 @@ const (
 	Malformed    Kind = "validation"    // a definition that does not load
 	Unsafe       Kind = "unsafe"        // others require what is to be removed
 	Unwritten    Kind = "unwritten"     // a file could not be written; nothing was done
+	GivenUp      Kind = "given_up"      // it was accepted, and has come to nothing since
 	Unrecorded   Kind = "unrecorded"    // the journal could not be written; nothing was done
 )
 

@@ -39,6 +39,7 @@ type grouped struct {
 	warned *spec.Spec // whose limits could not be set
 	fault  string     // and why
 	left   string     // who is left of the latest run, as last seen
+	swept  uint64     // the run of which nobody is left outside of its process group
 }
 
 // openGroups finds or makes the tree. Without one everything works by process
@@ -129,9 +130,13 @@ func (s *Supervisor) populated(sv *service) bool {
 	return err == nil && yes
 }
 
-// remains reports whether somebody living is in sv's cgroup, and if so has
-// groupChanged called when that has changed. The lock is held.
+// remains reports whether somebody living is in sv's cgroup or, without cgroups, has
+// left its process group, and if so has groupChanged called when that has changed.
+// The lock is held.
 func (s *Supervisor) remains(sv *service) bool {
+	if s.groups.tree == nil {
+		return s.strayed(sv)
+	}
 	if !s.populated(sv) {
 		return false
 	}

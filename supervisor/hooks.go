@@ -18,7 +18,8 @@ import (
 // the state they run in; rt.Hook says which. A hook's group is killed when it ends:
 // it leaves nothing behind. What it prints goes to the service's log, as of run 0.
 
-// reloadKind is the helper that nobody waits for.
+// reloadKind is the helper that nobody waits for. rt.Reload says that it is due, so
+// that a successor orders it too.
 const reloadKind = "reload"
 
 // hookCommand is the command of a hook.
@@ -167,7 +168,13 @@ func (s *Supervisor) helperAgain(kind, name string, seq uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sv := s.services[name]
-	if sv == nil || !sv.runsHook(kind, seq) {
+	switch {
+	case sv == nil:
+		return
+	case kind == reloadKind && reloadDue(sv, seq) && reloadable(sv):
+		s.spawnReload(sv)
+		return
+	case !sv.runsHook(kind, seq):
 		return
 	}
 	s.spawnHelper(sv, kind, hookCommand(sv.cur, sv.rt.Hook), seq, sv.rt.Run, hookEnv(sv.rt.Hook, sv.rt.Last))
@@ -188,10 +195,13 @@ func (s *Supervisor) onHelperEnded(ev keeper.Event, text string) {
 		case kind == probeKind:
 			t.probed(sv, ev.Run, text)
 		case kind == reloadKind:
-			if text != "" {
-				s.say(LevelWarn, "%s: reload_exec failed: %s", name, text)
+			if sv.reloadFault = text; text != "" {
+				sv.reloadFault = "reload_exec failed: " + text
+				s.say(LevelWarn, "%s: %s", name, sv.reloadFault)
 			}
-			sv.noteHook(kind, text)
+			if reloadDue(sv, ev.Run) {
+				t.noteReload(sv, false)
+			}
 		case sv.runsHook(kind, ev.Run):
 			t.hookEnded(sv, text, ev.Step != "" || ev.Kind != keeper.Failed)
 		}
@@ -311,7 +321,7 @@ func (s *Supervisor) ReloadService(name string, by Cause) error {
 		switch {
 		case sv == nil:
 			return s.unknown(name)
-		case !sv.rt.Live || sv.rt.Pid == 0 || sv.rt.State == state.Stopping:
+		case !reloadable(sv):
 			return refuse(NotRunning, name, "", "service not running: %s", name)
 		case sv.cur.ReloadSignal == 0 && !sv.cur.ReloadExec.Given():
 			return refuse(Refused, name, "zinit restart "+name+", or give its file reload_signal or reload_exec", "cannot reload %q: its file does not say how", name)
@@ -319,22 +329,53 @@ func (s *Supervisor) ReloadService(name string, by Cause) error {
 		if sv.cur.ReloadSignal != 0 {
 			t.operatorSignal(sv, -int(sv.cur.ReloadSignal))
 		} else {
-			t.touch(sv)
-			next := sv.rt
-			next.HookSeq++
-			seq, run := next.HookSeq, next.Run
-			t.act(func() {
-				s.spawnHelper(sv, reloadKind, sv.cur.ReloadExec, seq, run, []string{fmt.Sprintf("ZINIT_PID=%d", next.Pid)})
-			})
-			t.set(sv, next)
+			sv.reloadFault = ""
+			t.noteReload(sv, true)
+			t.act(func() { s.spawnReload(sv) })
 		}
 		s.say(LevelInfo, "%s: asked to reload (%s)", name, by)
 		return nil
 	})
 }
 
+// reloadable reports whether sv has a run that could be told to reload.
+func reloadable(sv *service) bool {
+	return sv.rt.Live && sv.rt.Pid != 0 && sv.rt.State != state.Stopping
+}
+
+// reloadDue reports whether reload_exec number seq is due.
+func reloadDue(sv *service, seq uint64) bool { return sv.rt.Reload && sv.rt.HookSeq == seq }
+
+// noteReload notes that another reload_exec is due, or that none is any more.
+func (t *turn) noteReload(sv *service, due bool) {
+	t.touch(sv)
+	next := sv.rt
+	if next.Reload = due; due {
+		next.HookSeq++
+	}
+	t.set(sv, next)
+}
+
+// spawnReload orders the reload_exec that is due. The lock is held.
+func (s *Supervisor) spawnReload(sv *service) {
+	s.spawnHelper(sv, reloadKind, sv.cur.ReloadExec, sv.rt.HookSeq, sv.rt.Run, []string{fmt.Sprintf("ZINIT_PID=%d", sv.rt.Pid)})
+}
+
+// reconcileReload orders a reload_exec again that the keeper does not know, if the
+// run that it is for lives, of which run tells what happened last.
+func (t *turn) reconcileReload(sv *service, helpers map[string]keeper.Child, run keeper.EventKind) {
+	if _, known := helpers[keeper.HelperTag(reloadKind, sv.name)]; known || !sv.rt.Reload {
+		return
+	}
+	if lives := run == keeper.Spawned || run == keeper.Execed; lives && reloadable(sv) && sv.cur.ReloadExec.Given() {
+		t.act(func() { t.s.spawnReload(sv) })
+		return
+	}
+	t.noteReload(sv, false)
+}
+
 // helperFound deals with a helper that the keeper tells a successor of. It returns
-// whether it is the hook that its service waits for.
+// whether it is the hook that its service waits for, or the reload_exec that is due.
 func (t *turn) helperFound(ch keeper.Child) bool {
 	kind, name := keeper.ParseTag(ch.Tag)
 	sv := t.s.services[name]
@@ -342,6 +383,7 @@ func (t *turn) helperFound(ch keeper.Child) bool {
 	if awaited {
 		sv.hookPid, sv.hookAt = ch.Pid, t.mono
 	}
+	awaited = awaited || sv != nil && kind == reloadKind && reloadDue(sv, ch.Run)
 	switch ended := ch.Phase == keeper.Exited || ch.Phase == keeper.Failed || ch.Phase == keeper.Gone; {
 	case ended && (awaited || kind == probeKind):
 		t.later(keeper.Event{Kind: endOf(ch.Phase), Tag: ch.Tag, Run: ch.Run, Pid: ch.Pid, Status: ch.Status, AtNS: ch.AtNS, Step: ch.Step, Errno: ch.Errno})

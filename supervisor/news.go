@@ -36,11 +36,14 @@ func (s *Supervisor) take(n news) {
 	case keeper.Exited:
 		s.onExited(n)
 	case keeper.Gone:
+		if s.mayStray(ev) {
+			return
+		}
 		s.onRun(ev, "nothing of it is left", func(t *turn, sv *service) { t.goneBy(sv) })
 	case keeper.Asked:
 		s.onAsked(ev)
 	case keeper.Refused:
-		s.upgradeFailed(fmt.Sprintf("the keeper could not take the binary: %v", ev.Errno))
+		s.upgradeFailed(fmt.Sprintf("the keeper could not take the binary: %v", ev.Errno), 0)
 	case keeper.Lost:
 		s.onLost()
 	}
@@ -246,9 +249,6 @@ func (t *turn) goneBy(sv *service) {
 	}
 	if t.peopled(sv) {
 		return
-	}
-	if sv.rt.State == state.Stopping {
-		t.sweepStrays(sv)
 	}
 	next, ev := state.ClassifyGone(sv.rt, sv.rules(), t.mono, t.heldWhenGone(sv))
 	next.MainGone = false

@@ -3,6 +3,7 @@ package supervisor
 import (
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -144,7 +145,7 @@ func (s *Supervisor) holders(ports []uint16, mains map[int]string) (list []holde
 		}
 		list = append(list, h)
 	}
-	slices.SortFunc(list, func(a, b holder) int { return int(a.port) - int(b.port) })
+	sort.Slice(list, func(i, j int) bool { return list[i].port < list[j].port })
 	return slices.CompactFunc(list, func(a, b holder) bool { return a.port == b.port })
 }
 

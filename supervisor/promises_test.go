@@ -109,6 +109,9 @@ func (w *world) maySignal(r *run, sig unix.Signal) {
 	if len(w.twin().lost(r.Tag)) > 0 || rt.Failure.Kind != state.NoFailure || w.s.ending != nil && w.s.ending.forced {
 		return // what it is bound to, or its own failure, stops it
 	}
+	if w.reloading && len(w.twin().binds[r.Tag]) > 0 {
+		return // what it is bound to now was down until the same reload started it
+	}
 	users, followers := w.twin().users(r.Tag)
 	if w.s.ending != nil {
 		users = followers

@@ -166,7 +166,7 @@ func (s *Supervisor) full(name string) (Full, error) {
 	}
 	rt, sp := &sv.rt, sv.spec
 	f := Full{Info: s.info(sv), Description: sp.Description, Cause: rt.Cause, Run: rt.Run, Attempts: rt.Attempts,
-		MaxRestarts: sp.MaxRestarts, LastExit: exitAnswer(rt.Last), Command: sp.Exec.Argv, File: sp.File}
+		MaxRestarts: sp.MaxRestarts, LastExit: exitAnswer(rt.Last), Command: sp.Exec.Argv, File: sp.File, Limits: sp.LimitTexts()}
 	f.Health, f.StatusText = s.healthOf(sv), rt.StatusText
 	if rt.ReadyAt != 0 {
 		up := (s.opt.Now() - rt.ReadyAt) / 1e9

@@ -66,6 +66,9 @@ func (d dice) file(self, n int) string {
 	if d.oneIn(4) {
 		life.WriteString("success_codes = [3]\n")
 	}
+	if d.oneIn(2) {
+		life.WriteString("reload_exec = \"r\"\n")
+	}
 	return head.String() + "[dependencies]\n" + edges.String() + "[lifecycle]\n" + life.String()
 }
 
@@ -90,7 +93,7 @@ func (d dice) size() int {
 }
 
 // verbs, each as often as it stands here.
-var verbs = strings.Fields("start start start-nodeps stop stop stop-nodeps restart restart kill exit exit exit exit die die last ready ready ready " +
+var verbs = strings.Fields("start start start-nodeps stop stop stop-nodeps restart restart kill renew renew exit exit exit exit die die last ready ready ready " +
 	"deaf undead broken leaves busy full pause read read run run run sleep sleep sleep wall again again reload reload reload-restart crash crash cut cut shutdown")
 
 // invent makes a history up.

@@ -20,6 +20,8 @@ const (
 	frameToken   = 8  // of a request that was decided, and when
 	frameStatus  = 9  // of a shutdown in progress: zinit's exit status
 	frameUpgrade = 10 // the binary of an upgrade under way; "": none is
+	frameNumber  = 11 // of the last upgrade
+	frameFailed  = 12 // why it was given up; "": it was not
 )
 
 // journalMost is the size at which the journal is written afresh, with the
@@ -50,8 +52,8 @@ func (s *Supervisor) record(t *turn) error {
 	if t.token != "" {
 		encodeToken(&frame, t.token, t.mono)
 	}
-	if s.upgrading != s.upgradeKept {
-		frame.String(frameUpgrade, s.upgrading)
+	if s.upgrade != s.upgradeKept {
+		s.upgrade.encode(&frame)
 	}
 	if e := s.ending; e != nil {
 		frame.String(frameEnding, e.how)
@@ -64,7 +66,7 @@ func (s *Supervisor) record(t *turn) error {
 	if err := s.journal.Append(frame.Payload()); err != nil {
 		return refuse(Unrecorded, "", "nothing was done; try again when there is memory", "cannot record the decision: %v", err)
 	}
-	s.upgradeKept = s.upgrading
+	s.upgradeKept = s.upgrade
 	if s.fresh != nil && s.fresh.Append(frame.Payload()) != nil {
 		s.fresh.Close()
 		s.fresh = nil
@@ -102,7 +104,7 @@ func (s *Supervisor) snapshot() []byte {
 	frame.Int(frameBooted, s.booted)
 	frame.Uint(frameSeq, s.seq)
 	s.tokens.encode(&frame)
-	frame.String(frameUpgrade, s.upgrading)
+	s.upgrade.encode(&frame)
 	if s.ending != nil {
 		frame.String(frameEnding, s.ending.how)
 		frame.Int(frameEndBy, s.ending.by)
@@ -235,6 +237,7 @@ func walk(rt *state.Service, w *walker) {
 	number(w, 50, &rt.LookBy)
 	flag(w, 52, &rt.Last.OOM)
 	number(w, 53, &rt.Sig)
+	flag(w, 54, &rt.Reload)
 }
 
 func number[T ~int | ~int64 | ~uint64 | ~uint8](w *walker, id uint64, p *T) {

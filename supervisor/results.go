@@ -75,28 +75,29 @@ type Exit struct {
 // Full is service.status_full: everything about one service.
 type Full struct {
 	Info
-	Description  string       `json:"description,omitempty"`
-	Dependencies []Dependency `json:"dependencies"`
-	Dependents   []Dependency `json:"dependents"`
-	UptimeSecs   *int64       `json:"uptime_secs"` // since it became running; null when it is not
-	Cause        string       `json:"cause"`       // who or what brought this state, e.g. "boot", "uid 0 pid 812: start"
-	Run          uint64       `json:"run"`         // number of the last run, 0: never ran
-	Attempts     int          `json:"attempts"`    // restarts in a row
-	MaxRestarts  int          `json:"max_restarts"`
-	NextStartMS  *int64       `json:"next_start_ms,omitempty"` // from now, while a restart is pending
-	LastExit     *Exit        `json:"last_exit,omitempty"`
-	Command      []string     `json:"command,omitempty"`
-	Health       *Health      `json:"health,omitempty"`
-	StatusText   string       `json:"status_text,omitempty"` // what it says of itself, by sd_notify
-	File         string       `json:"file,omitempty"`
-	Ports        []uint16     `json:"ports,omitempty"`
-	PortConflict string       `json:"port_conflict,omitempty"` // who holds them, while that blocks it
-	Contained    string       `json:"contained,omitempty"`     // what holds its processes together: "process group", "cgroup PATH"
-	Usage        *Stats       `json:"usage,omitempty"`         // what its processes use, when that was asked for
-	LogBytes     int64        `json:"log_bytes"`
-	LogDropped   int64        `json:"log_dropped"`
-	Warnings     []string     `json:"warnings,omitempty"`
-	Log          []LogLine    `json:"log,omitempty"` // the last lines
+	Description  string            `json:"description,omitempty"`
+	Dependencies []Dependency      `json:"dependencies"`
+	Dependents   []Dependency      `json:"dependents"`
+	UptimeSecs   *int64            `json:"uptime_secs"` // since it became running; null when it is not
+	Cause        string            `json:"cause"`       // who or what brought this state, e.g. "boot", "uid 0 pid 812: start"
+	Run          uint64            `json:"run"`         // number of the last run, 0: never ran
+	Attempts     int               `json:"attempts"`    // restarts in a row
+	MaxRestarts  int               `json:"max_restarts"`
+	NextStartMS  *int64            `json:"next_start_ms,omitempty"` // from now, while a restart is pending
+	LastExit     *Exit             `json:"last_exit,omitempty"`
+	Command      []string          `json:"command,omitempty"`
+	Health       *Health           `json:"health,omitempty"`
+	StatusText   string            `json:"status_text,omitempty"` // what it says of itself, by sd_notify
+	File         string            `json:"file,omitempty"`
+	Limits       map[string]string `json:"limits,omitempty"` // of its file
+	Ports        []uint16          `json:"ports,omitempty"`
+	PortConflict string            `json:"port_conflict,omitempty"` // who holds them, while that blocks it
+	Contained    string            `json:"contained,omitempty"`     // what holds its processes together: "process group", "cgroup PATH"
+	Usage        *Stats            `json:"usage,omitempty"`         // what its processes use, when that was asked for
+	LogBytes     int64             `json:"log_bytes"`
+	LogDropped   int64             `json:"log_dropped"`
+	Warnings     []string          `json:"warnings,omitempty"`
+	Log          []LogLine         `json:"log,omitempty"` // the last lines
 }
 
 // LogLine is one line of output.

@@ -41,7 +41,13 @@ func (s *Supervisor) say(level Level, format string, args ...any) {
 	if level < s.opt.LogLevel {
 		return
 	}
-	prefix := map[Level]string{LevelWarn: "warning: ", LevelError: "error: "}[level]
+	prefix := ""
+	switch level {
+	case LevelWarn:
+		prefix = "warning: "
+	case LevelError:
+		prefix = "error: "
+	}
 	s.logs.Write([]byte(prefix + fmt.Sprintf(format, args...) + "\n"))
 }
 

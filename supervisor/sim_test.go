@@ -57,6 +57,7 @@ var nothing = func() chan struct{} { c := make(chan struct{}); close(c); return 
 type quiet struct{}
 
 func (quiet) Adopt(map[string][]int) error                    { return nil }
+func (quiet) Quarter() int64                                  { return 0 }
 func (quiet) Configure(string, int64)                         {}
 func (quiet) LimitTotal(int64)                                {}
 func (quiet) Attach(string, uint64, logs.Stream, int, string) {}
@@ -234,11 +235,11 @@ func (sm *sim) close() {
 		sm.Drop(name)
 	}
 }
-func (sm *sim) Cork()            {}
-func (sm *sim) Uncork()          {}
-func (sm *sim) Upgrade(int)      {}
-func (sm *sim) Ready()           {}
-func (sm *sim) End(e keeper.End) { sm.ends, sm.end = sm.ends+1, e }
+func (sm *sim) Cork()               {}
+func (sm *sim) Uncork()             {}
+func (sm *sim) Upgrade(uint64, int) {}
+func (sm *sim) Ready()              {}
+func (sm *sim) End(e keeper.End)    { sm.ends, sm.end = sm.ends+1, e }
 
 // die ends the latest run of a service.
 func (sm *sim) die(name string, code int, sig syscall.Signal) {

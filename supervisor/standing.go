@@ -20,9 +20,16 @@ func (s *Supervisor) standing(sv *service, rt *state.Service) standing {
 	st.pending = rt.Wanted && !rt.Settled()
 	ended := rt.State == state.Failed || rt.State == state.Exited
 	st.hopeless = rt.Wanted && ended && rt.RetryAt == 0 && !st.satisfies
-	// A oneshot that runs again is lost only when that fails.
-	st.lost = !st.satisfies && (!sv.spec.Oneshot || ended || rt.State == state.Inactive)
+	// A oneshot that runs again is lost only when that fails; one that is done and
+	// becomes something else, when that does not come up: a reload starts it.
+	st.lost = !st.satisfies && (!sv.spec.Oneshot || ended || rt.State == state.Inactive) && !becomes(sv, rt)
 	return st
+}
+
+// becomes reports whether sv was a oneshot, is done as that and is wanted as what it
+// is now.
+func becomes(sv *service, rt *state.Service) bool {
+	return sv.cur.Oneshot && !sv.spec.Oneshot && rt.Wanted && rt.State == state.Exited && rt.OK
 }
 
 // needs reports whether an edge of this kind must be satisfied.

@@ -46,7 +46,7 @@ func (w *world) next(s step) {
 func (w *world) step(s step) {
 	who := s.arg(0)
 	switch s.verb {
-	case "start", "start-nodeps", "stop", "stop-nodeps", "restart", "kill", "reload", "reload-restart", "shutdown":
+	case "start", "start-nodeps", "stop", "stop-nodeps", "restart", "kill", "renew", "reload", "reload-restart", "shutdown":
 		w.ask(s)
 	case "exit", "die", "last", "ready":
 		if r := w.latest[who]; r != nil {
@@ -135,6 +135,8 @@ func (w *world) ask(s step) {
 		_, err = w.s.Restart(names, me, StopOptions{})
 	case "kill":
 		err = w.s.Kill(names[0], syscall.Signal(max(s.num(1), 1)), me)
+	case "renew":
+		err = w.renew(names[0])
 	case "reload", "reload-restart":
 		err = w.reload(s.files, s.verb == "reload-restart")
 	case "shutdown":
@@ -161,6 +163,17 @@ func (w *world) ask(s step) {
 			w.stopped[name] = true
 		}
 	}
+}
+
+// renew asks for the reload_exec of a service.
+func (w *world) renew(name string) error {
+	was := w.owed[name]
+	w.owed[name] = w.s.services[name].rt.Run
+	err := w.s.ReloadService(name, me)
+	if err != nil {
+		w.owed[name] = was
+	}
+	return err
 }
 
 // mayRefuse: only for these causes.
@@ -208,15 +221,16 @@ func (w *world) reload(change files, restart bool) error {
 		}
 	}
 	bad := w.twin().bad
-	seq, same, was := map[string]uint64{}, map[string]*spec.Spec{}, map[string]bool{}
+	seq, same := map[string]uint64{}, map[string]*spec.Spec{}
 	for name, sv := range w.s.services {
-		was[name] = sv.spec.Oneshot
 		if up(sv) && !sv.removed {
 			seq[name], same[name] = sv.rt.SigSeq, sv.spec
 		}
 	}
 	c := configOf(w.t, next)
 	var may []string
+	w.reloading = true
+	defer func() { w.reloading = false }()
 	err := w.s.decide("reload", func(t *turn) error {
 		p, err := w.s.plan(c)
 		if err != nil {
@@ -244,11 +258,8 @@ func (w *world) reload(change files, restart bool) error {
 		if restart {
 			break // what needs a changed one is restarted with it
 		}
-		// Who is bound to something changed may have lost it, be it for a moment: to
-		// have been done is nothing that a service or a target can be.
-		lost := len(w.twin().lost(name)) > 0 || slices.ContainsFunc(w.twin().binds[name], func(d string) bool {
-			return was[d] && !w.s.services[d].spec.Oneshot
-		})
+		// Who is bound to something changed may have lost it.
+		lost := len(w.twin().lost(name)) > 0
 		if sv := w.s.services[name]; c.Specs[name] != nil && sp.Same(c.Specs[name]) && !sp.Target && sv.rt.SigSeq != seq[name] && !lost {
 			w.fail("a reload that does not change %s reached it", name)
 		}
@@ -321,6 +332,8 @@ func (w *world) checkRest() {
 			w.fail("at rest %s is up, and nobody wants it: %+v", name, *rt)
 		case rt.Wanted && rt.State == state.Inactive:
 			w.fail("at rest %s is wanted, and nobody starts it: %+v", name, *rt)
+		case rt.Live && w.owed[name] == rt.Run:
+			w.fail("at rest %s has not been reloaded since that was asked for: %+v", name, *rt)
 		}
 	}
 	for _, k := range sortedKeys(w.runs) {

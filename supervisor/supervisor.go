@@ -29,7 +29,7 @@ type Keeper interface {
 	AckAsk(keeper.Ask)
 	Hold(name string, fds ...int)
 	Drop(name string)
-	Upgrade(fd int)
+	Upgrade(number uint64, fd int)
 	Ready()
 	End(keeper.End)
 }
@@ -38,6 +38,7 @@ type Keeper interface {
 // *logs.Pump is the real one.
 type Output interface {
 	Adopt(held map[string][]int) error
+	Quarter() (dropped int64)
 	Configure(service string, bufferBytes int64)
 	LimitTotal(bytes int64)
 	Attach(service string, run uint64, s logs.Stream, fd int, held string)
@@ -84,6 +85,7 @@ type Options struct {
 	Aside           func(f func())              // runs what may wait for a disk; nil: a goroutine
 	Proc            string                      // where processes are read; "": /proc
 	Cgroups         bool                        // each service gets one, where that can be had
+	OOMKills        func() int64                // processes of the server's cgroup killed for want of memory; -1, nil: not known
 }
 
 // Supervisor decides about services. Its methods are safe for many callers.
@@ -131,10 +133,9 @@ type Supervisor struct {
 	ending      *ending
 	emergency   string // tag of the emergency that is open; "": none is
 	generation  uint64
-	probation   bool   // this server's binary has yet to prove itself
-	upgrade     string // why an upgrade was given up; "": none was
-	upgrading   string // the binary of an upgrade under way; "": none is
-	upgradeKept string // the same, as the journal has it
+	probation   bool    // this server's binary has yet to prove itself
+	upgrade     upgrade // the last
+	upgradeKept upgrade // the same, as the journal has it; between two turns they are equal
 	keeperPID   int
 	groups      groups
 	samples     samples // of what services use; has a lock of its own
@@ -154,24 +155,25 @@ type service struct {
 	calls bool          // a look at it is queued in this turn
 	after uint64        // the transition that queued it
 
-	tally                   // of edges, kept by turn.set
-	slot      bool          // it waits for a start slot
-	asking    *asking       // the probe under way; nil: none
-	pause     int64         // before the next probe, while it is starting
-	answer    string        // of the last probe: what was wrong
-	answered  int64         // when that came, CLOCK_MONOTONIC; 0: never
-	watched   bool          // it has a deadline that a pause must not eat
-	hookPid   int           // of the latest hook; 0: not known yet
-	hookAt    int64         // when that began, or was found
-	hookFault string        // how the latest hook that failed did; "": one of its kind went well since
-	preparing bool          // its spawn waits for env_file or user look-ups
-	removed   bool          // to be forgotten when it is gone
-	armed     int64         // when the heap has it looked at; 0: it is not in there
-	place     int           // of it in the heap, from 1
-	extra     []byte        // fields of its record that this version does not know
-	group     grouped       // its cgroup
-	ports     portCheck     // of the next run
-	changed   chan struct{} // closed at its next transition; nil: nobody waits
+	tally                     // of edges, kept by turn.set
+	slot        bool          // it waits for a start slot
+	asking      *asking       // the probe under way; nil: none
+	pause       int64         // before the next probe, while it is starting
+	answer      string        // of the last probe: what was wrong
+	answered    int64         // when that came, CLOCK_MONOTONIC; 0: never
+	watched     bool          // it has a deadline that a pause must not eat
+	hookPid     int           // of the latest hook; 0: not known yet
+	hookAt      int64         // when that began, or was found
+	hookFault   string        // how the latest stop_exec or post_exec that failed did; "": one of its kind went well since
+	preparing   bool          // its spawn waits for env_file or user look-ups
+	removed     bool          // to be forgotten when it is gone
+	reloadFault string        // how its latest reload_exec failed; "": it did not
+	armed       int64         // when the heap has it looked at; 0: it is not in there
+	place       int           // of it in the heap, from 1
+	extra       []byte        // fields of its record that this version does not know
+	group       grouped       // its cgroup
+	ports       portCheck     // of the next run
+	changed     chan struct{} // closed at its next transition; nil: nobody waits
 }
 
 // tally counts a service's edges by what stands at their other end, so that a
@@ -332,5 +334,5 @@ func (s *Supervisor) Version() Version {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return Version{Version: s.opt.Version, PID: unix.Getpid(), Generation: s.generation,
-		Probation: s.probation, UpgradeFailed: s.upgrade, Upgrading: s.upgrading, KeeperPID: s.keeperPID, Mode: string(s.opt.Mode), StartedMS: s.started / 1e6}
+		Probation: s.probation, UpgradeFailed: s.upgrade.failed, Upgrading: s.upgrade.path, KeeperPID: s.keeperPID, Mode: string(s.opt.Mode), StartedMS: s.started / 1e6}
 }

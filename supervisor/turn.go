@@ -58,7 +58,7 @@ func (s *Supervisor) decide(cause string, f func(t *turn) error) error {
 
 // rollback puts every touched service back as it was before the turn.
 func (t *turn) rollback() {
-	t.s.seq = t.seq
+	t.s.seq, t.s.upgrade = t.seq, t.s.upgradeKept
 	changed := false
 	for _, sv := range t.touched {
 		sv.rt, sv.tally, sv.cur, sv.spec = sv.undo.rt, sv.undo.tally, sv.undo.cur, sv.undo.spec
@@ -301,7 +301,9 @@ func (t *turn) applyTarget(sv *service, do state.Effect) {
 func (t *turn) order(sv *service, next *state.Service, do state.Effect) {
 	if do&state.Spawn != 0 {
 		sv.ports.free = nil
+		was := t.s.standing(sv, &sv.rt)
 		sv.cur = sv.spec
+		t.recount(sv, was, t.s.standing(sv, &sv.rt))
 	}
 	if sv.cur.Target {
 		next.Live = false
@@ -368,6 +370,11 @@ func (t *turn) set(sv *service, next state.Service) {
 	}
 	sv.rt = next
 	t.look(sv)
+	t.recount(sv, was, is)
+}
+
+// recount tells those that depend on sv what it was to them and is now.
+func (t *turn) recount(sv *service, was, is standing) {
 	if was == is {
 		return
 	}

@@ -192,7 +192,7 @@ func (w *twin) lost(name string) []string {
 	var list []string
 	for _, d := range w.binds[name] {
 		other := w.s.services[d]
-		if other == nil || !satisfied(other) && !(other.spec.Oneshot && !ended(other) && other.rt.State != state.Inactive) {
+		if other == nil || !satisfied(other) && !(other.spec.Oneshot && !ended(other) && other.rt.State != state.Inactive) && !becomes(other, &other.rt) {
 			list = append(list, d)
 		}
 	}

@@ -9,33 +9,71 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"zinit/supervisor/journal"
+	"zinit/supervisor/keeper"
 )
+
+// upgrade is the last one that was decided.
+type upgrade struct {
+	path   string // of the binary, while it is under way; "": it is over
+	number uint64 // by which the keeper knows it: when it was decided, as its token says too; 0: there was none
+	failed string // why it was given up; "": it was not
+}
+
+func (u upgrade) encode(e *journal.Encoder) {
+	e.String(frameUpgrade, u.path)
+	e.Uint(frameNumber, u.number)
+	e.String(frameFailed, u.failed)
+}
 
 // Upgrade replaces this server by the binary in a file: the keeper holds it, ends
 // this process and starts that one, which takes over. When it does not come up the
-// keeper goes back by itself. What can be seen beforehand is refused.
+// keeper goes back by itself. What can be seen beforehand is refused, and so is who
+// asks again for what was given up.
 //
 // What was decided is done: should this process end before the keeper has heard of
 // it, its successor reads the path in the journal and gives the order.
 func (s *Supervisor) Upgrade(path string, by Cause) error {
 	by.Text = "upgrade"
 	if s.decided(by) {
-		return nil
+		return s.givenUp(by.Token)
 	}
-	fd, err := openUpgrade(path)
+	return s.orderUpgrade(upgrade{path: path}, by)
+}
+
+// givenUp is the refusal of an upgrade that came to nothing.
+func (s *Supervisor) givenUp(token string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if u := s.upgrade; u.failed != "" && u.number == uint64(s.tokens.at[token]) {
+		return refuse(GivenUp, "", "the server before it runs again, and services felt nothing", "the upgrade was given up: %s", u.failed)
+	}
+	return nil
+}
+
+// orderUpgrade decides an upgrade, or with a number gives the order of one that was
+// decided and is still the last.
+func (s *Supervisor) orderUpgrade(u upgrade, by Cause) error {
+	fd, err := openUpgrade(u.path)
 	if err != nil {
 		return err
 	}
 	given := false
 	err = s.decideBy(by, func(t *turn) error {
-		if s.ending != nil {
+		switch {
+		case s.ending != nil:
 			return refuse(ShuttingDown, "", "", "cannot upgrade: zinit is shutting down")
+		case u.number == 0:
+			u.number = uint64(t.mono)
+		case u != s.upgrade:
+			return errKnown
 		}
-		s.say(LevelInfo, "upgrading to %s (%s)", path, by)
-		t.upgradeTo(path)
+		s.say(LevelInfo, "upgrading to %s (%s)", u.path, by)
+		s.upgrade = u
 		t.act(func() {
 			given, s.holding["upgrade"] = true, fd
-			s.keeper.Upgrade(fd)
+			s.keeper.Upgrade(u.number, fd)
 		})
 		return nil
 	})
@@ -45,35 +83,57 @@ func (s *Supervisor) Upgrade(path string, by Cause) error {
 	return err
 }
 
-// upgradeTo notes an upgrade under way, or with "" that none is any more.
-func (t *turn) upgradeTo(path string) {
-	s, was := t.s, t.s.upgrading
-	t.undoes = append(t.undoes, func() { s.upgrading = was })
-	s.upgrading = path
+// reconcileUpgrade notes what became of an upgrade while there was no server to see
+// it: it is had, or given up, or still to be ordered.
+func (t *turn) reconcileUpgrade(w *keeper.Welcome) {
+	u := t.s.upgrade
+	had := w.Upgrade >= u.number
+	if w.Upgrade == 0 || u.number == 0 { // a keeper, or a server, before there were numbers
+		had = w.Probation || w.UpgradeFailed != ""
+	}
+	why := w.UpgradeFailed
+	switch {
+	case u.path == "" || had:
+	case t.s.ending != nil:
+		why = "zinit is shutting down"
+	case w.Failures >= poisonDecision:
+		why = fmt.Sprintf("%d servers in a row ended before they were ready", w.Failures)
+	default:
+		return
+	}
+	if u.path = ""; why != "" {
+		u.failed = why
+		t.act(func() { t.s.say(LevelError, "the upgrade was given up: %s", why) })
+	}
+	t.s.upgrade = u
 }
 
 // upgradeAgain gives the order of an upgrade that a server before this one had
 // decided and could not give.
-func (s *Supervisor) upgradeAgain() {
-	if err := s.Upgrade(s.Version().Upgrading, Cause{Kind: "takeover"}); err != nil {
-		s.upgradeFailed(err.Error())
+func (s *Supervisor) upgradeAgain(u upgrade) {
+	if err := s.orderUpgrade(u, Cause{Kind: "takeover", Text: "upgrade"}); err != nil {
+		s.upgradeFailed(err.Error(), u.number)
 	}
 }
 
-// upgradeFailed ends an upgrade that has come to nothing while this server lives.
-func (s *Supervisor) upgradeFailed(why string) {
+// upgradeFailed ends an upgrade that has come to nothing while this server lives, if
+// it is still the last; number 0 is the last.
+func (s *Supervisor) upgradeFailed(why string, number uint64) {
 	s.say(LevelError, "the upgrade was given up: %s", why)
 	err := s.decide("the upgrade was given up", func(t *turn) error {
-		s.upgrade = why
+		last := s.upgrade.number
+		if number != 0 && number != last {
+			return nil
+		}
 		if fd, ok := s.holding["upgrade"]; ok {
 			unix.Close(fd)
 			delete(s.holding, "upgrade")
 		}
-		t.upgradeTo("")
+		s.upgrade = upgrade{number: last, failed: why}
 		return nil
 	})
 	if err != nil {
-		s.soon(time.Second, func() { s.upgradeFailed(why) })
+		s.soon(time.Second, func() { s.upgradeFailed(why, number) })
 	}
 }
 

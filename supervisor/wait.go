@@ -31,6 +31,17 @@ func (s *Supervisor) AwaitStop(ctx context.Context, names []string) ([]Outcome, 
 	return out, err
 }
 
+// AwaitReload returns how the latest reload of services went: by a reload_exec, when
+// that has ended; by a signal at once.
+func (s *Supervisor) AwaitReload(ctx context.Context, names []string) ([]Outcome, error) {
+	return s.outcomes(ctx, names, true, func(_ *Supervisor, sv *service) (Outcome, bool) {
+		if sv.rt.Reload {
+			return Outcome{Reason: "reload_exec runs"}, false
+		}
+		return Outcome{OK: sv.reloadFault == "", Reason: sv.reloadFault}, true
+	})
+}
+
 // forgotten is the state of a service that was removed while it was waited for.
 const forgotten = "removed"
 
@@ -71,7 +82,7 @@ func runs(s *Supervisor, sv *service) (Outcome, bool) {
 	case sv.rt.State == state.Blocked:
 		return o, s.stranded(sv)
 	case sv.rt.State == state.Failed || sv.rt.State == state.Exited:
-		return o, sv.rt.RetryAt == 0 && !curable(sv.rt.Failure.Kind)
+		return o, sv.rt.RetryAt == 0
 	}
 	return o, s.ending != nil
 }

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -25,21 +26,24 @@ type tester interface {
 // cut between any two orders, and a journal that can refuse. Nothing runs
 // beside the test.
 type world struct {
-	t     tester
-	p     *history
-	files files // as they lie on disk
-	s     *Supervisor
-	now   int64 // CLOCK_MONOTONIC
-	skew  int64 // of the wall clock against it
-	pid   int
-	gen   uint64
+	reloading bool // a reload is being decided
+	t         tester
+	p         *history
+	files     files // as they lie on disk
+	s         *Supervisor
+	now       int64 // CLOCK_MONOTONIC
+	skew      int64 // of the wall clock against it
+	pid       int
+	gen       uint64
 
 	runs      map[string]*run // by tag and run, until all of it is acknowledged
 	spawned   []*run          // in order; what a welcome tells
 	latest    map[string]*run // by tag
 	ordered   map[string]bool // by tag and run: its spawn was ordered, perhaps on a wire that was cut
 	ends      map[string]string
-	queue     []keeper.Event // what the keeper has told and nobody has read yet
+	reloads   map[string]int    // processes of reload_exec, by service
+	owed      map[string]uint64 // the run for which one was asked for, and none has been since
+	queue     []keeper.Event    // what the keeper has told and nobody has read yet
 	waits     []wait
 	held      map[string]int
 	watched   map[string]func() // readiness pipes, by the name under which they are held
@@ -56,6 +60,7 @@ type world struct {
 	streak    map[string]int    // runs in a row that nobody asked for
 	stoppedBy map[string]string // event of the last transition to stopping
 	over      atomic.Int32      // End messages
+	takes     bool              // a successor takes over
 	refused   string            // the first event that the table refused
 	bare      bool              // check little: the promises are held elsewhere
 	made      *twin
@@ -68,6 +73,7 @@ type run struct {
 	ready       bool // a newline is in its readiness pipe
 	unwatched   bool // and was taken
 	acked       bool // its exit
+	ackedGone   bool // the end of its group
 	watch       bool // it has a readiness pipe
 }
 
@@ -90,7 +96,7 @@ type wait struct {
 
 func newWorld(t tester, p *history) *world {
 	w := &world{t: t, p: p, files: p.files, now: 1e12, pid: 100, runs: map[string]*run{}, latest: map[string]*run{}, ordered: map[string]bool{},
-		ends: map[string]string{}, held: map[string]int{}, habits: map[string]*habit{}, wire: -1, known: map[string]string{},
+		ends: map[string]string{}, reloads: map[string]int{}, owed: map[string]uint64{}, held: map[string]int{}, habits: map[string]*habit{}, wire: -1, known: map[string]string{},
 		stopped: map[string]bool{}, streak: map[string]int{}, stoppedBy: map[string]string{}}
 	w.successor()
 	j, err := journal.Create()
@@ -185,6 +191,10 @@ func (w *world) passes() bool {
 }
 
 func (w *world) Spawn(o keeper.Spawn) {
+	if kind, name := keeper.ParseTag(o.Tag); kind == reloadKind {
+		w.spawnReload(name, o)
+		return
+	}
 	w.mayBegin(o.Tag, o.Run)
 	w.ordered[key(o.Tag, o.Run)] = true
 	if !w.passes() || w.runs[key(o.Tag, o.Run)] != nil {
@@ -214,6 +224,37 @@ func (w *world) Spawn(o keeper.Spawn) {
 		ev.FDs = []keeper.NamedFD{{Name: r.pipe(), FD: -1}}
 	}
 	w.queue = append(w.queue, ev, keeper.Event{Kind: keeper.Execed, Tag: o.Tag, Run: o.Run})
+}
+
+// spawnReload runs the reload_exec of a service, which ends at once.
+func (w *world) spawnReload(name string, o keeper.Spawn) {
+	if r := w.latest[name]; r == nil || !slices.Contains(o.Env, fmt.Sprint("ZINIT_PID=", r.Pid)) {
+		w.fail("reload %d of %s is told of another process: %v", o.Run, name, o.Env)
+	} else if w.takes && !r.alive {
+		w.fail("reload %d of %s is ordered by a successor, for a process that has ended", o.Run, name)
+	}
+	if !w.passes() || w.runs[key(o.Tag, o.Run)] != nil {
+		return
+	}
+	if h := w.habit(name); h.busy > 0 {
+		h.busy--
+		w.note("busy %s", o.Tag)
+		w.queue = append(w.queue, keeper.Event{Kind: keeper.Busy, Tag: o.Tag, Run: o.Run})
+		return
+	}
+	w.note("spawn %s", o.Tag)
+	if w.owed[name] == 0 {
+		w.fail("reload %d of %s is one that nobody asked for", o.Run, name)
+	}
+	w.owed[name] = 0
+	w.reloads[name]++
+	w.pid++
+	r := &run{Child: keeper.Child{Tag: o.Tag, Run: o.Run, Pid: w.pid, Phase: keeper.Gone, AtNS: w.now}}
+	w.runs[key(o.Tag, o.Run)] = r
+	w.spawned = append(w.spawned, r)
+	for _, kind := range []keeper.EventKind{keeper.Spawned, keeper.Execed, keeper.Exited, keeper.Gone} {
+		w.queue = append(w.queue, keeper.Event{Kind: kind, Tag: o.Tag, Run: o.Run, Pid: r.Pid, AtNS: w.now})
+	}
 }
 
 func (w *world) Signal(o keeper.Signal) {
@@ -275,8 +316,8 @@ func (w *world) Ack(kind keeper.EventKind, tag string, number uint64) {
 	if !w.passes() || r == nil {
 		return
 	}
-	r.acked = r.acked || kind == keeper.Exited
-	if kind == keeper.Failed || kind == keeper.Gone && r.acked {
+	r.acked, r.ackedGone = r.acked || kind == keeper.Exited, r.ackedGone || kind == keeper.Gone && !r.lives()
+	if kind == keeper.Failed || r.acked && r.ackedGone {
 		delete(w.runs, key(tag, number))
 	}
 }
@@ -304,12 +345,12 @@ func (w *world) drop(name string) {
 	}
 }
 
-func (w *world) AckAsk(keeper.Ask) {}
-func (w *world) Cork()             {}
-func (w *world) Uncork()           {}
-func (w *world) Ready()            {}
-func (w *world) Upgrade(int)       {}
-func (w *world) End(keeper.End)    { w.over.Add(1) }
+func (w *world) AckAsk(keeper.Ask)   {}
+func (w *world) Cork()               {}
+func (w *world) Uncork()             {}
+func (w *world) Ready()              {}
+func (w *world) Upgrade(uint64, int) {}
+func (w *world) End(keeper.End)      { w.over.Add(1) }
 
 // The history's side.
 

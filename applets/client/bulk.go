@@ -20,6 +20,28 @@ func (s *session) stopAllVerb() *command {
 	}
 }
 
+func (s *session) deleteAllVerb() *command {
+	return &command{
+		name: "delete-all", usage: "stop and forget every service of class user, each with the file it came from",
+		about:   example("  zinit delete-all"),
+		options: []option{waitFlag, timeFlag},
+		run: func(c *call) error {
+			err := c.none()
+			if err == nil {
+				c.names, err = s.everyUser(c.ctx)
+			}
+			if f, ok := err.(*failure); ok && f.status == exitNotFound {
+				fmt.Fprintln(s.std.Out, "Nothing to remove")
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			return s.change(c, "service.delete", "Removed")
+		},
+	}
+}
+
 // changeAll asks for a start or stop of everything and tells what became of it.
 func (s *session) changeAll(c *call, method, word, verb string) error {
 	if err := c.none(); err != nil {

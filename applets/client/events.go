@@ -160,6 +160,9 @@ func (s *session) waitVerb() *command {
 				return err
 			}
 			params := map[string]any{"names": names, "for": c.text("for")}
+			if !slices.Contains([]string{"running", "ready", "exited", "stopped"}, c.text("for")) {
+				return fail(exitUsage, "", "cannot wait for %q: running, ready, exited or stopped", c.text("for"))
+			}
 			if d := c.time("timeout"); d > 0 {
 				params["timeout_ms"] = max(d.Milliseconds(), 1)
 			}

@@ -15,7 +15,7 @@ func (s *session) reloadVerb() *command {
 	return &command{
 		name: "reload", usage: "read the service files again: whole, or not at all; with names, have those services reload", args: "[NAME...]",
 		about: example("  zinit reload --dry-run\n  zinit reload --restart"),
-		options: []option{{"dry-run", "", false, "only show what would change"},
+		options: []option{waitFlag, timeFlag, {"dry-run", "", false, "only show what would change"},
 			{"restart", "", false, "restart at once what runs and has changed, with what needs it"}},
 		run: s.reload,
 	}
@@ -58,16 +58,28 @@ func (s *session) reloadServices(c *call) error {
 	if err != nil {
 		return err
 	}
-	for _, n := range names {
-		done, err := s.ask(c.ctx, "service.reload", map[string]string{"name": n}, nil)
-		if err != nil {
-			return s.suggest(c.ctx, err, n)
-		}
-		if !done {
-			fmt.Fprintf(s.std.Out, "Asked to reload: %s\n", line(n))
-		}
+	params, err := waiting(c, nil)
+	if err != nil {
+		return err
 	}
-	return nil
+	delete(params, "names")
+	var all result
+	for _, n := range names {
+		var r result
+		params["name"] = n
+		done, err := s.ask(c.ctx, "service.reload", params, &r)
+		switch {
+		case err != nil:
+			return s.suggest(c.ctx, err, n)
+		case done:
+		case c.is("no-wait"):
+			fmt.Fprintf(s.std.Out, "Asked to reload: %s\n", line(n))
+		default:
+			s.outcomes(r, "Reloaded")
+		}
+		all.Outcomes = append(all.Outcomes, r.Outcomes...)
+	}
+	return worst(all.Outcomes, c.time("timeout"))
 }
 
 func (s *session) checkVerb() *command {

@@ -160,7 +160,11 @@ func (s *session) full(f supervisor.Full) {
 	if f.SinceMS != 0 {
 		row("Since", "%s ago, because of: %s", age(f.AgeMS), f.Cause)
 	}
-	row("Wanted", "%s", map[bool]string{true: "up", false: "down"}[f.Wanted])
+	wanted := "down"
+	if f.Wanted {
+		wanted = "up"
+	}
+	row("Wanted", "%s", wanted)
 	s.fullRest(f, row)
 }
 
@@ -189,6 +193,9 @@ func (s *session) fullRest(f supervisor.Full, row func(label, format string, arg
 	}
 	if len(f.Ports) > 0 {
 		row("Ports", "%s", strings.Trim(fmt.Sprint(f.Ports), "[]"))
+	}
+	if len(f.Limits) > 0 {
+		row("Limits", "%s", strings.TrimPrefix(fmt.Sprint(f.Limits), "map"))
 	}
 	if u := f.Usage; u != nil {
 		row("Uses", "%s, cpu %.1f%% (%s), processes: %d", bytesText(u.MemoryBytes), u.CPUPercent, cpuText(u.CPUMS), u.Processes)

@@ -40,7 +40,7 @@ func (s *session) upgrade(c *call) error {
 		if err := s.call(c.ctx, "system.version", nil, &after); err != nil {
 			return err
 		}
-		if over := after.Generation > before.Generation || after.UpgradeFailed != before.UpgradeFailed; over && after.Upgrading == "" {
+		if over := after.Generation > before.Generation || after.UpgradeFailed != ""; over && after.Upgrading == "" {
 			break
 		}
 		if time.Now().After(deadline) {

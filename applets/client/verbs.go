@@ -4,7 +4,7 @@ package client
 func (s *session) verbs() []*command {
 	return []*command{
 		s.listVerb(), s.statusVerb(), s.startVerb(), s.stopVerb(), s.restartVerb(), s.killVerb(),
-		s.startAllVerb(), s.stopAllVerb(), s.whyVerb(), s.treeVerb(), s.graphVerb(), s.logsVerb(), s.eventsVerb(), s.bootVerb(), s.waitVerb(),
+		s.startAllVerb(), s.stopAllVerb(), s.deleteAllVerb(), s.whyVerb(), s.treeVerb(), s.graphVerb(), s.logsVerb(), s.eventsVerb(), s.bootVerb(), s.waitVerb(),
 		s.statsVerb(), s.childrenVerb(), s.debugStateVerb(), s.reloadVerb(), s.checkVerb(), s.completionVerb(),
 		s.addVerb(), s.addServiceVerb(), s.removeVerb(), s.setVerb(), s.getVerb(), s.editVerb(),
 		s.enableVerb("enable", "have services start at boot"), s.enableVerb("disable", "have services not start at boot"),

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -75,6 +76,13 @@ func Main(args []string, std applets.Streams) int {
 			keep.Signals, keep.Forward = server.CommandSignals(), supervisor.MainName
 		}
 	}
+	if err := server.Judge(o.pass); err != nil {
+		fmt.Fprintf(std.Err, "zinit init: %v\n  see: zinit init --help\n", err)
+		if mode != supervisor.Machine {
+			return 2
+		}
+		o.pass = append(o.pass, "--log-level", "info") // a machine comes up whatever its kernel was told
+	}
 	keep.Server = func(uint64) keeper.ServerCmd {
 		return server.Command(append([]string{"--mode", string(mode)}, o.pass...))
 	}
@@ -97,9 +105,12 @@ func parse(args []string, std applets.Streams) (o *options, status int) {
 	fs.BoolVar(&o.container, "c", false, "")
 	fs.BoolVar(&o.container, "container", false, "")
 	for _, name := range []string{"config-dir", "socket", "log-level", "target"} {
-		fs.Func(name, "", func(v string) error {
+		fs.Func(name, "", func(v string) (err error) {
+			if name == "config-dir" || name == "socket" { // the server has another working directory
+				v, err = filepath.Abs(v)
+			}
 			o.pass, o.levelled = append(o.pass, "--"+name, v), o.levelled || name == "log-level"
-			return nil
+			return err
 		})
 	}
 	fs.Func("shutdown-timeout", "", func(v string) error {

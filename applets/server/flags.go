@@ -51,6 +51,25 @@ Flags:
 
 // parse reads the arguments. A nil result ends the applet with status.
 func parse(args []string, std applets.Streams) (f *flags, status int) {
+	switch f, err := read(args); {
+	case err == nil:
+		return f, 0
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(std.Out, usage)
+		return nil, 0
+	default:
+		fmt.Fprintf(std.Err, "zinit server: %v\n  see: zinit server --help\n", err)
+		return nil, 2
+	}
+}
+
+// Judge says what is wrong with the flags that a keeper is to give its servers.
+func Judge(args []string) error {
+	_, err := read(append([]string{"server", "--keeper-fd", "3"}, args...))
+	return err
+}
+
+func read(args []string) (f *flags, err error) {
 	f = &flags{mode: supervisor.User}
 	fs := flag.NewFlagSet("server", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
@@ -75,7 +94,7 @@ func parse(args []string, std applets.Streams) (f *flags, status int) {
 	mainTTY := fs.Bool("main-tty", false, "")
 	fs.StringVar((*string)(&f.mode), "mode", string(supervisor.User), "")
 	pid1Mode := fs.Bool("pid1-mode", false, "")
-	err := fs.Parse(args[1:])
+	err = fs.Parse(args[1:])
 	if env := os.Getenv("ZINIT_SOCKET"); env != "" && len(f.sockets) == 0 {
 		f.sockets = []string{env}
 	}
@@ -88,18 +107,10 @@ func parse(args []string, std applets.Streams) (f *flags, status int) {
 	if err == nil {
 		err = f.check()
 	}
-	if errors.Is(err, flag.ErrHelp) {
-		fmt.Fprint(std.Out, usage)
-		return nil, 0
-	}
-	if err != nil {
-		fmt.Fprintf(std.Err, "zinit server: %v\n  see: zinit server --help\n", err)
-		return nil, 2
-	}
 	if *pid1Mode && f.keeperFD == 0 {
 		f.mode = supervisor.Container
 	}
-	return f, 0
+	return f, err
 }
 
 func (f *flags) check() error {
@@ -113,6 +124,9 @@ func (f *flags) check() error {
 			return fmt.Errorf("cannot use --config-dir %q: %w", f.configDir, err)
 		}
 		f.configDir = abs
+	}
+	if f.main != nil && f.main.Argv[0] == "" {
+		return errors.New(`cannot run "": the command names no program`)
 	}
 	if f.shutdownTimeout < 0 {
 		return fmt.Errorf("--shutdown-timeout %s is negative", f.shutdownTimeout)

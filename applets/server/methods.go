@@ -61,7 +61,7 @@ func (m methods) system() []rpc.Method {
 		{Name: "system.prepare_restart", Doc: "Replaces the server by itself, once it has answered; services feel nothing.", Access: rpc.Write, Handler: m.replace},
 		m.reload("system.reload"),
 		{Name: "service.reload", Doc: "Has a service read its configuration again; without a name the same as system.reload.", Access: rpc.Write, Handler: m.reloadService,
-			Params: []rpc.Param{optional(nameParam), dryParam}},
+			Params: []rpc.Param{optional(nameParam), dryParam, waitParam, timeParam}},
 		{Name: "system.boot", Doc: "What the boot spent its time on, with the critical chain.", Access: rpc.Read,
 			Handler: func(*rpc.Call) (any, error) { return m.s.Boot(), nil }},
 		{Name: "events.list", Doc: "The transitions that are still known, oldest first.", Access: rpc.Read, Handler: m.past,
@@ -112,17 +112,18 @@ func operator(c *rpc.Call) supervisor.Cause {
 const eventBuffer = 1024
 
 func (m methods) reloadService(c *rpc.Call) (any, error) {
-	name, err := oneName(c)
-	if err != nil {
+	var r request
+	if err := c.Bind(&r); err != nil {
 		return nil, err
 	}
-	if name == "" {
+	if r.Name == "" {
 		return answer(m.s.Reload(operator(c), supervisor.ReloadOptions{}))
 	}
-	if err := m.s.ReloadService(name, operator(c)); err != nil {
+	if err := m.s.ReloadService(r.Name, operator(c)); err != nil {
 		return nil, codeOf(err)
 	}
-	return ok, nil
+	r.Names = []string{r.Name}
+	return r.await(nil, ok, m.s.AwaitReload)
 }
 
 func (m methods) upgrade(c *rpc.Call) (any, error) {

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"os/signal"
@@ -37,10 +38,9 @@ func serve(f *flags, std applets.Streams) int {
 		fmt.Fprintf(std.Err, "zinit server: cannot talk to the keeper: %v\n", err)
 		return 1
 	}
-	if err := run(f, client, welcome); err != nil {
-		client.End(keeper.End{How: keeper.Stop, Status: 1})
-		fmt.Fprintf(std.Out, "zinit: %v\n", err) // stderr is for a successor, and there is none
-		time.Sleep(takeOverBy)                   // the keeper ends this process before
+	if err := run(f, client, welcome, std.Err); err != nil {
+		fmt.Fprintf(std.Err, "zinit server: %v\n", err)
+		return 1
 	}
 	return 0
 }
@@ -48,8 +48,10 @@ func serve(f *flags, std applets.Streams) int {
 // startHeap is how much memory a start may take before it is collected.
 const startHeap = 64 << 20
 
-// run begins, listens, says that it is ready and supervises until the end.
-func run(f *flags, client *keeper.Client, w *keeper.Welcome) error {
+// run begins, listens, says that it is ready and supervises until the end. An
+// error is what another server may do better; what none can is the end of zinit, and the
+// keeper shows the last words.
+func run(f *flags, client *keeper.Client, w *keeper.Welcome, last io.Writer) error {
 	p, err := f.paths()
 	if err != nil {
 		return err
@@ -63,14 +65,19 @@ func run(f *flags, client *keeper.Client, w *keeper.Welcome) error {
 	opt.Reopen = doors.reopen
 	s := supervisor.New(opt, client, pump)
 	client.Start(s.Deliver)
-	if err := s.Begin(w); err != nil {
-		return err
-	}
-	if err := doors.open(p.sockets, w.Held); err != nil {
-		if f.mode == supervisor.User {
-			return err
+	err = s.Begin(w)
+	if err == nil {
+		err = doors.open(p.sockets, w.Held)
+		if err != nil && f.mode != supervisor.User {
+			pump.Write([]byte("warning: " + err.Error() + "; there is no control socket\n"))
+			err = nil
 		}
-		pump.Write([]byte("warning: " + err.Error() + "; there is no control socket\n"))
+	}
+	if err != nil {
+		fmt.Fprintln(last, err)
+		client.End(keeper.End{How: keeper.Stop, Status: 1})
+		<-s.Lost()
+		return nil
 	}
 	f.console(pump)
 	handler := rpc.NewServer(Methods(s, pump), rpcOptions(pump))
@@ -80,6 +87,7 @@ func run(f *flags, client *keeper.Client, w *keeper.Welcome) error {
 	debug.SetMemoryLimit(math.MaxInt64)
 	giveBack(s, time.Second)
 	s.Run()
+	fmt.Fprint(last, s.Unsaid())
 	doors.close()
 	handler.Close()
 	<-s.Lost()
@@ -116,7 +124,7 @@ func (f *flags) options(p paths) supervisor.Options {
 	if f.mode == supervisor.User {
 		notify = p.sockets[0] + ".notify"
 	}
-	return supervisor.Options{Mode: f.mode, Cgroups: f.cgroups(), Socket: socket, NotifyDir: notify, Version: applets.Version, Roots: p.roots, Trust: f.trust, Target: f.target,
+	return supervisor.Options{Mode: f.mode, Cgroups: f.cgroups(), OOMKills: logs.OOMKills, Socket: socket, NotifyDir: notify, Version: applets.Version, Roots: p.roots, Trust: f.trust, Target: f.target,
 		ShutdownTimeout: f.shutdownTimeout, Main: f.main, Rescue: f.rescue, ExitWhenIdle: f.exitWhenIdle, LogLevel: f.level, Environ: supervisor.BaseEnviron(f.mode, os.Environ())}
 }
 

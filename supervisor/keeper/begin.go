@@ -40,9 +40,12 @@ func (k *keeper) known(key runKey) bool {
 	if e.pid > 0 {
 		k.owe(e, Spawned)
 	}
-	for kind, so := range map[EventKind]bool{Execed: e.execed, Failed: e.failed, Exited: e.reaped && !e.failed, Gone: e.gone} {
-		if so {
-			k.owe(e, kind)
+	for _, past := range [...]struct {
+		is   bool
+		kind EventKind
+	}{{e.execed, Execed}, {e.failed, Failed}, {e.reaped && !e.failed, Exited}, {e.gone, Gone}} {
+		if past.is {
+			k.owe(e, past.kind)
 		}
 	}
 	return true
@@ -114,6 +117,9 @@ func (k *keeper) begin(key runKey, s *Spawn, slot *slot) syscall.Errno {
 	}
 	if s.TTY == OwnTTY {
 		j.stdio = [3]int{}
+	}
+	if s.Tag == k.opt.Forward {
+		j.stdio[0] = 0
 	}
 	if s.ReadyFD > 0 {
 		j.extra = p.write[2]

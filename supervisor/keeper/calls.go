@@ -68,7 +68,12 @@ func (c *Client) Ready() { c.request(&request{kind: recReady}) }
 // The new server is on probation. It has ten seconds to say Ready, and must
 // then live for a minute. When it does not, the keeper goes back to the binary
 // before it and says why in Welcome.UpgradeFailed.
-func (c *Client) Upgrade(fd int) { c.request(&request{kind: recUpgrade}, fd) }
+//
+// Numbers grow, from 2. A successor sees in Welcome.Upgrade whether the keeper has
+// had the binary.
+func (c *Client) Upgrade(number uint64, fd int) {
+	c.request(&request{kind: recUpgrade, num: number}, fd)
+}
 
 // End asks for the end of everything. Lost follows when the keeper has heard
 // it; the server should then exit, and is killed if it does not within a few

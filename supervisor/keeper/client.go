@@ -122,6 +122,9 @@ func (w *Welcome) add(kind byte, d *decoder, fds []int) []int {
 	case recWelcome:
 		w.Generation, w.Failures, w.Probation, w.KeeperPID = d.u64(), d.num(), d.flag(), d.num()
 		w.UpgradeFailed = d.str(maxFailure)
+		if len(d.b) > 0 {
+			w.Upgrade = d.u64()
+		}
 	case recChild:
 		if ev := d.event(); !d.bad {
 			w.Children = append(w.Children, ev.child())
@@ -130,6 +133,8 @@ func (w *Welcome) add(kind byte, d *decoder, fds []int) []int {
 		if a := d.ask(); !d.bad {
 			w.Asked = append(w.Asked, a)
 		}
+	case recKilled:
+		w.Killed = true
 	case recHeld:
 		name, n := d.str(MaxName), d.num()
 		if d.bad || n < 0 || n > len(fds) {

@@ -34,12 +34,13 @@ const (
 	recAsk
 	recWelcomeEnd
 	recNudge
+	recKilled
 )
 
 // request is any record a server sends; which fields count follows from kind.
 type request struct {
 	kind   byte
-	num    uint64 // hello: version; seen: datagrams
+	num    uint64 // hello: version; seen: datagrams; upgrade: its number
 	nfds   int    // hold
 	spawn  Spawn
 	signal Signal
@@ -170,7 +171,7 @@ func records(b []byte, f func(kind byte, body *decoder) error) error {
 func (e *encoder) request(r *request) {
 	at := e.begin(r.kind)
 	switch r.kind {
-	case recHello, recSeen:
+	case recHello, recSeen, recUpgrade:
 		e.u64(r.num)
 	case recSpawn:
 		e.spawn(&r.spawn)
@@ -206,7 +207,11 @@ func decodeRequest(kind byte, d *decoder) (request, error) {
 	switch kind {
 	case recHello, recSeen:
 		r.num = d.u64()
-	case recNext, recReady, recUpgrade:
+	case recUpgrade:
+		if len(d.b) > 0 { // a server of a time when it had no number
+			r.num = d.u64()
+		}
+	case recNext, recReady:
 	case recSpawn:
 		r.spawn = d.spawn()
 	case recSignal:

@@ -19,7 +19,8 @@ type binaries struct {
 	good   int    // the one that last proved itself, at first our own; -1: it could not be opened
 	trial  int    // the upgrade that is on trial; -1: none
 	deaths int    // of servers on trial
-	failed string // what became of the last upgrade, while a server is still to hear that it failed
+	number uint64 // of the last upgrade; 1 before the first
+	failed string // what became of it, while a server is still to hear that it failed
 }
 
 // launch is what one server is started from.
@@ -65,7 +66,7 @@ func (l launch) paths(path string) []string {
 
 // upgrade puts a binary on trial: the server is replaced by one that runs it.
 // It returns what is to be closed.
-func (k *keeper) upgrade(c *conn, fds []int) (surplus []int) {
+func (k *keeper) upgrade(c *conn, number uint64, fds []int) (surplus []int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if len(fds) == 0 { // our table is full
@@ -76,7 +77,7 @@ func (k *keeper) upgrade(c *conn, fds []int) (surplus []int) {
 	if b.trial >= 0 {
 		surplus = []int{b.trial}
 	}
-	b.trial, b.deaths, b.failed = fds[0], 0, ""
+	b.trial, b.deaths, b.failed, b.number = fds[0], 0, "", max(b.number, number)
 	c.asked = "is replaced by an upgrade"
 	k.killServer(c)
 	return surplus
@@ -120,10 +121,14 @@ func (k *keeper) prove(c *conn) {
 func (k *keeper) judge(c *conn, err error) (pause time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.end != nil {
+	if k.killed = c.asked == "" && c.killed(); k.end != nil {
+		k.lastWords(c)
 		return 0
 	}
 	how := c.epitaph(err)
+	if c.ready {
+		k.failures = 0
+	}
 	if c.asked != "" {
 		k.say("%s; the services go on", how)
 		return 0
@@ -141,16 +146,16 @@ func (k *keeper) judge(c *conn, err error) (pause time.Duration) {
 	default:
 		k.misses = 0
 	}
-	switch {
-	case c.ready:
-		k.failures = 0
-	case c.byItself():
+	if !c.ready && c.byItself() {
 		k.failures++
 	}
 	if pause = k.pauseTime(); pause > 0 {
 		k.say("%s; another starts in %v; the services go on", how, pause)
 	} else {
 		k.say("%s; another starts; the services go on", how)
+	}
+	if k.misses > 1 { // the words of the first are shown by a successor, if there is one
+		k.lastWords(c)
 	}
 	return pause
 }
@@ -183,7 +188,13 @@ func (l *life) byItself() bool {
 	case l.fault != "":
 		return true
 	}
-	return e.reaped && !(e.status.Signaled() && e.status.Signal() == syscall.SIGKILL)
+	return e.reaped && !l.killed()
+}
+
+// killed reports whether a server that the keeper did not condemn got SIGKILL.
+func (l *life) killed() bool {
+	e := l.server
+	return l.fault == "" && e != nil && e.reaped && e.status.Signaled() && e.status.Signal() == syscall.SIGKILL
 }
 
 // epitaph says how a server ended.

@@ -37,9 +37,11 @@ func (s *session) runs(path string) bool {
 }
 
 // upgrade has the server ask for an upgrade and returns the next server.
-func (s *session) upgrade(path string) *session {
+func (s *session) upgrade(path string) *session { return s.upgradeNumber(0, path) }
+
+func (s *session) upgradeNumber(n int, path string) *session {
 	s.w.t.Helper()
-	s.do(order{Op: "upgrade", Name: path})
+	s.do(order{Op: "upgrade", Name: path, N: n})
 	return s.w.server()
 }
 
@@ -152,7 +154,38 @@ func TestUpgradeThatHangsGoesBack(t *testing.T) {
 	n.send(unix.SIGSTOP)
 	m := w.server()
 	m.wentBack("hung: it gave no answer for 1s")
+	if m.welcome.Killed {
+		t.Error("the keeper's own SIGKILL is told as somebody's")
+	}
 	m.end(0)
+}
+
+// A server asks the kernel whether the one before it was killed for want of
+// memory only if it got a SIGKILL that the keeper knows nothing of.
+func TestASuccessorIsToldOfASIGKILLThatTheKeeperDidNotSend(t *testing.T) {
+	w := newWorld(t)
+	s := w.server()
+	for _, step := range []struct {
+		what string
+		end  func(*session) *session
+		want bool
+	}{
+		{"SIGKILL", (*session).kill, true},
+		{"SIGKILL of one that serves", func(s *session) *session { return s.ready().kill() }, true},
+		{"SIGUSR1", func(s *session) *session { s.ready(); w.send(unix.SIGUSR1); return w.server() }, false},
+		{"SIGKILL again", (*session).kill, true},
+		{"an exit", func(s *session) *session { s.ready().do(order{Op: "exit", N: 2}); return w.server() }, false},
+		{"SIGKILL after that", (*session).kill, true},
+		{"an upgrade", func(s *session) *session { return s.ready().upgrade(copyOfSelf(t)) }, false},
+	} {
+		if s.welcome.Generation == 1 && s.welcome.Killed {
+			t.Error("the first server is told of one before it")
+		}
+		if s = step.end(s); s.welcome.Killed != step.want {
+			t.Errorf("after %s it is told %v", step.what, s.welcome.Killed)
+		}
+	}
+	s.ready().end(0)
 }
 
 func TestUpgradeMayDieOnceWhenItWasReady(t *testing.T) {
@@ -191,6 +224,34 @@ func TestUpgradeOfAnUpgradeGoesBackToWhatWasProven(t *testing.T) {
 	m.end(0)
 }
 
+// A server learns which upgrades have arrived, by their numbers: that it is on
+// probation itself says nothing of the last one that was decided.
+func TestWelcomeTellsTheLastUpgradeThatArrived(t *testing.T) {
+	w := newWorld(t, "KEEPER_TEST_PATH="+copyOfSelf(t))
+	s := w.server()
+	tells := func(what string, number uint64, probation bool) {
+		t.Helper()
+		if s.welcome.Upgrade != number || s.welcome.Probation != probation {
+			t.Errorf("%s: upgrade %d, want %d; probation %v", what, s.welcome.Upgrade, number, s.welcome.Probation)
+		}
+	}
+	tells("the first server", 1, false)
+	s.do(order{Op: "exit", N: 1})
+	w.server().do(order{Op: "exit", N: 1})
+	s = w.server()
+	tells("one from the path", 1, true)
+	s = s.ready().upgradeNumber(7000000000, copyOfSelf(t))
+	tells("an upgrade", 7000000000, true)
+	s = s.ready().kill()
+	tells("the same after a death", 7000000000, true)
+	s.do(order{Op: "exit", N: 1})
+	s = w.server()
+	tells("one after it was given up", 7000000000, false)
+	s = s.ready().upgrade(copyOfSelf(t))
+	tells("an upgrade by a server that gives no numbers", 7000000000, true)
+	s.end(0)
+}
+
 func TestUpgradeWhoseBinaryDidNotArriveIsRefused(t *testing.T) {
 	s := newWorld(t).server().ready()
 	var e encoder
@@ -216,6 +277,23 @@ func TestRestartBySignal(t *testing.T) {
 	if w.said("is replaced, as a signal asked") != 1 {
 		t.Error("the keeper did not say so")
 	}
+}
+
+// A server that served ends the row of failures before it, also one that is
+// replaced: its successor was told of them, and after six ignored the journal.
+func TestAReadyServerThatIsReplacedEndsTheRowOfFailures(t *testing.T) {
+	w := newWorld(t)
+	s := w.server()
+	for range 3 {
+		s.do(order{Op: "exit", N: 1})
+		s = w.server()
+	}
+	s.ready()
+	w.send(unix.SIGUSR1)
+	if s = w.server(); s.welcome.Failures != 0 {
+		t.Errorf("after a server that was ready the next is told %+v", s.welcome)
+	}
+	s.end(0)
 }
 
 func TestRestartBySignalEndsAPause(t *testing.T) {
@@ -300,4 +378,17 @@ func TestServersThatCrashOnceReadyAreNotStartedInAStorm(t *testing.T) {
 		t.Errorf("five crashes took %v", d)
 	}
 	s.end(0)
+}
+
+// Nobody but the keeper can say why no server gets ready: what they wrote to
+// their standard error is for a successor, and there is none.
+func TestLastWordsOfServersThatNeverGetReadyAreShownOnce(t *testing.T) {
+	w := newWorld(t)
+	for _, words := range []string{"no memory\n", "no memory\n", "no memory\n", "no time\nat all\n"} {
+		w.server().do(order{Op: "exit", N: 2, Text: []byte(words)})
+	}
+	w.server().ready().end(0)
+	if w.said(": no memory\n") != 1 || w.said(": no time\nat all\n") != 1 {
+		t.Error("that was not said once")
+	}
 }

@@ -201,6 +201,7 @@ func (p *puppet) obey(o order) {
 	case "end":
 		p.c.End(o.End)
 	case "exit":
+		_, _ = os.Stderr.Write(o.Text)
 		os.Exit(o.N)
 	case "raw": // bytes that are no request
 		_ = (&wire{fd: p.c.out.fd}).send(o.Text, make([]int, o.N), 0) // with its stdin
@@ -217,7 +218,7 @@ func (p *puppet) obey(o order) {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
-		p.c.Upgrade(fd)
+		p.c.Upgrade(uint64(o.N), fd)
 	case "deaf": // takes no more news
 		p.mu.Lock()
 		p.hear = func(Event) { <-make(chan struct{}) }

@@ -75,7 +75,8 @@ type Options struct {
 	Signals map[syscall.Signal]Asking
 
 	// Forward is the tag of the run that every signal to the keeper goes to
-	// which is not in Signals, as long as its program runs. "": to nobody.
+	// which is not in Signals, as long as its program runs. It has the keeper's
+	// standard input too. "": to nobody.
 	Forward string
 
 	// Emergency returns what is run, as a helper, when no server can be started.
@@ -159,10 +160,12 @@ type keeper struct {
 	server     *entry // the last server started; nil when it was left behind
 	generation uint64
 	binaries   binaries
-	misses     int  // servers in a row that came to nothing, however they ended: see judge
-	failures   int  // servers in a row that ended by themselves without becoming ready
-	ready      bool // server says that it serves
-	everReady  bool // one has said so
+	misses     int    // servers in a row that came to nothing, however they ended: see judge
+	failures   int    // servers in a row that ended by themselves without becoming ready
+	killed     bool   // the last one got SIGKILL, and not from us
+	ready      bool   // server says that it serves
+	everReady  bool   // one has said so
+	words      string // the last words of a server that were shown
 	hurry      chan struct{}
 	alone      *time.Timer // runs while an ending is wanted and no server is ready
 	end        *End
@@ -246,7 +249,7 @@ func (k *keeper) open() (err error) {
 	if k.null, err = openNull(); err != nil {
 		return fmt.Errorf("open /dev/null: %w", err)
 	}
-	k.binaries = binaries{good: openBinary("/proc/self/exe"), trial: -1}
+	k.binaries = binaries{good: openBinary("/proc/self/exe"), trial: -1, number: 1}
 	var limit unix.Rlimit
 	if err = unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return fmt.Errorf("read the limit of descriptors: %w", err)

@@ -240,10 +240,19 @@ type Welcome struct {
 	// none was. It is told until a server that was told says that it is ready.
 	UpgradeFailed string
 
+	// Upgrade is the number of the last upgrade that has arrived, 1 when none
+	// has. 0: this keeper is of a time when they had none.
+	Upgrade uint64
+
 	KeeperPID int
 	Children  []Child          // in the order they were spawned
 	Held      map[string][]int // our own copies of all that is held
 	Asked     []Ask            // not acknowledged yet
+
+	// Killed says that the server before this one got SIGKILL, and not from the
+	// keeper: from an operator, or from a kernel that had no memory left. An older
+	// keeper never says so.
+	Killed bool
 }
 
 // End asks the keeper to end everything: the server exits, then all that is

@@ -72,7 +72,7 @@ func (k *keeper) handleAll(c *conn, b []byte, fds []int, cut bool) (surplus []in
 		}
 		if r.kind == recUpgrade {
 			n := min(1, len(fds))
-			surplus = append(surplus, k.upgrade(c, fds[:n:n])...)
+			surplus = append(surplus, k.upgrade(c, r.num, fds[:n:n])...)
 			fds = fds[n:]
 			return nil
 		}

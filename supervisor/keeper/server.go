@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"fmt"
+	"strings"
 	"syscall"
 	"time"
 
@@ -20,8 +21,9 @@ type life struct {
 	from      launch
 	probation bool // its binary has yet to prove itself
 	born      time.Time
-	ready     bool // it has said so
-	failure   bool // its welcome told of a failed upgrade
+	ready     bool  // it has said so
+	wrote     int64 // bytes that servers before it wrote to their standard error
+	failure   bool  // its welcome told of a failed upgrade
 
 	asked string // why the keeper itself replaces it; nothing is held against it
 	fault string // why the keeper ended it
@@ -97,7 +99,7 @@ func (k *keeper) install(c *conn) {
 
 // startProcess runs the server at the other end of c.
 func (k *keeper) startProcess(c *conn, socket int) error {
-	k.truncateStderr()
+	c.wrote = k.truncateStderr()
 	cmd := k.opt.Server(c.number)
 	j := job{
 		spawn: &Spawn{
@@ -134,11 +136,27 @@ func (k *keeper) startProcess(c *conn, socket int) error {
 }
 
 // truncateStderr keeps what crashing servers say within bounds. A successor
-// that lived has read it.
-func (k *keeper) truncateStderr() {
+// that lived has read it. It returns what there is.
+func (k *keeper) truncateStderr() int64 {
 	var st unix.Stat_t
-	if k.stderr != k.null && unix.Fstat(k.stderr, &st) == nil && st.Size > 1<<20 {
+	if unix.Fstat(k.stderr, &st) == nil && st.Size > 1<<20 {
 		_ = unix.Ftruncate(k.stderr, 0)
+		return 0
+	}
+	return st.Size
+}
+
+// lastWords shows what the server of c wrote to its standard error, when that is
+// not what the one before it wrote. Of a panic the beginning matters.
+func (k *keeper) lastWords(c *conn) {
+	var text [2 << 10]byte
+	if k.truncateStderr() < c.wrote { // it emptied the file before
+		c.wrote = 0
+	}
+	n, _ := unix.Pread(k.stderr, text[:], c.wrote)
+	if words := strings.TrimSpace(string(text[:max(n, 0)])); words != "" && words != k.words {
+		k.words = words
+		k.say("%s", words)
 	}
 }
 

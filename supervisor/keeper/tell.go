@@ -259,10 +259,14 @@ func (k *keeper) packHead() {
 	k.enc.num(unix.Getpid())
 	k.enc.str(k.binaries.failed)
 	k.conn.failure = k.binaries.failed != ""
+	k.enc.u64(k.binaries.number)
 	k.enc.end(at)
 	for _, a := range k.asks.unacknowledged() {
 		at := k.enc.begin(recAsk)
 		k.enc.ask(a)
 		k.enc.end(at)
+	}
+	if k.killed {
+		k.enc.end(k.enc.begin(recKilled))
 	}
 }

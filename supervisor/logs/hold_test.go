@@ -311,6 +311,34 @@ func TestLeastMemoryLimitCounts(t *testing.T) {
 	}
 }
 
+// The nearest control group counts who was killed for want of memory: one above it
+// counts others too.
+func TestTheNearestGroupCountsWhoWasKilled(t *testing.T) {
+	files := map[string]string{
+		"/sys/fs/cgroup/a/memory.events":                "low 0\noom 2\noom_kill 7\noom_group_kill 1\n",
+		"/sys/fs/cgroup/memory.events":                  "oom_kill 9\n",
+		"/sys/fs/cgroup/memory/x/memory.oom_control":    "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n",
+		"/sys/fs/cgroup/memory/x/y/memory.oom_control":  "oom_kill_disable 0\nunder_oom 0\n", // before Linux 4.13
+		"/sys/fs/cgroup/memory/old/memory.oom_control":  "oom_kill_disable 1\nunder_oom 0\n",
+		"/sys/fs/cgroup/memory/bad/memory.oom_control":  "oom_kill many\n",
+		"/sys/fs/cgroup/memory/last/memory.oom_control": "oom_kill 5",
+	}
+	read := func(name string) ([]byte, error) {
+		if s, ok := files[name]; ok {
+			return []byte(s), nil
+		}
+		return nil, unix.ENOENT
+	}
+	for groups, want := range map[string]int64{
+		"0::/a/b\n": 7, "0::/\n": 9, "4:memory:/x\n3:cpu:/\n": 3, "4:memory:/x/y\n": 3, "4:memory:/last\n": 5,
+		"4:memory:/old\n": -1, "4:memory:/bad\n": -1, "4:memory:/x\n0::/a\n": 3, "4:memory:/none\n0::/a\n": 7, "rubbish\n": -1, "": -1,
+	} {
+		if got := oomKills(groups, read); got != want {
+			t.Errorf("%q: %d, want %d", groups, got, want)
+		}
+	}
+}
+
 // sealed returns a store one of whose files cannot grow any more.
 func sealed(t *testing.T, s *store, file int) *store {
 	t.Helper()

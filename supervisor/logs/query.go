@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"slices"
+	"sort"
 	"sync"
 	"unsafe"
 )
@@ -148,7 +149,7 @@ func merge(lists [][]Line) []Line {
 			all = append(all, timed{at, l})
 		}
 	}
-	slices.SortStableFunc(all, func(a, b timed) int { return cmp.Compare(a.at, b.at) })
+	sort.SliceStable(all, func(i, j int) bool { return all[i].at < all[j].at })
 	out := make([]Line, len(all))
 	for i, l := range all {
 		out[i] = l.Line

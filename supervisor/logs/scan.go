@@ -2,8 +2,7 @@ package logs
 
 import (
 	"bytes"
-	"cmp"
-	"slices"
+	"sort"
 )
 
 // reader goes over a store and makes lines of its bytes. It needs no lock of
@@ -197,7 +196,7 @@ func (r *reader) rest(visit func(*Line)) {
 			keys = append(keys, k)
 		}
 	}
-	slices.SortFunc(keys, func(a, b streamKey) int { return cmp.Compare(r.open[a].seq, r.open[b].seq) })
+	sort.Slice(keys, func(i, j int) bool { return r.open[keys[i]].seq < r.open[keys[j]].seq })
 	for _, k := range keys {
 		u := r.open[k]
 		r.show(k, u.text, u.seq, u.time, true, visit)

@@ -31,29 +31,60 @@ func DefaultTotal() int64 {
 // which is like /proc/self/cgroup, and of all above them that can be seen.
 func groupLimit(groups string, read func(string) ([]byte, error)) int64 {
 	least := int64(1) << 62
+	groupFiles(groups, "memory.max", "memory.limit_in_bytes", read, func(text string) bool {
+		if n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64); err == nil && n > 0 {
+			least = min(least, n)
+		}
+		return false
+	})
+	return least
+}
+
+// OOMKills returns how many processes of the control group of this process were
+// ever killed for want of memory; -1: nothing here counts them.
+func OOMKills() int64 {
+	groups, _ := os.ReadFile("/proc/self/cgroup")
+	return oomKills(string(groups), os.ReadFile)
+}
+
+func oomKills(groups string, read func(string) ([]byte, error)) int64 {
+	count := int64(-1)
+	groupFiles(groups, "memory.events", "memory.oom_control", read, func(text string) bool {
+		_, text, _ = strings.Cut("\n"+text, "\noom_kill ")
+		text, _, _ = strings.Cut(text, "\n")
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err == nil {
+			count = n
+		}
+		return err == nil
+	})
+	return count
+}
+
+// groupFiles shows found what is in a file of each control group in groups, and of
+// all above it that can be seen, from the inside out, until it has enough. In
+// version 1 the file is called v1.
+func groupFiles(groups, v2, v1 string, read func(string) ([]byte, error), found func(text string) (enough bool)) {
 	for line := range strings.Lines(groups) {
 		parts := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
 		if len(parts) != 3 {
 			continue
 		}
-		root, file := "/sys/fs/cgroup", "memory.max"
+		root, file := "/sys/fs/cgroup", v2
 		if parts[1] == "memory" {
-			root, file = "/sys/fs/cgroup/memory", "memory.limit_in_bytes"
+			root, file = "/sys/fs/cgroup/memory", v1
 		} else if parts[1] != "" {
 			continue
 		}
 		for dir := path.Clean("/" + parts[2]); ; dir = path.Dir(dir) {
-			if b, err := read(path.Join(root, dir, file)); err == nil {
-				if n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64); err == nil && n > 0 {
-					least = min(least, n)
-				}
+			if b, err := read(path.Join(root, dir, file)); err == nil && found(string(b)) {
+				return
 			}
 			if dir == "/" {
 				break
 			}
 		}
 	}
-	return least
 }
 
 // LimitTotal sets how much memory all stores together may take, in bytes; 0
@@ -73,6 +104,21 @@ func (p *Pump) LimitTotal(bytes int64) {
 		}
 		p.settle(s)
 	}
+}
+
+// Quarter leaves of every store the newest quarter, in whole pages, and returns
+// how many bytes were dropped. It comes after Adopt and before Attach, when nobody
+// knows yet how much each may keep, and changes no limit.
+func (p *Pump) Quarter() (dropped int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.stores {
+		head := s.floor.Load()
+		s.dropTo(s.tail - (s.tail-head)/4)
+		p.count(s)
+		dropped += int64(s.floor.Load() - head)
+	}
+	return dropped
 }
 
 // giveStep is how much more is dropped than has to be, so that the largest

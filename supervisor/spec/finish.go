@@ -2,8 +2,7 @@ package spec
 
 import (
 	"bytes"
-	"slices"
-	"strings"
+	"sort"
 
 	"zinit/graph"
 )
@@ -26,11 +25,11 @@ func (r *reader) finish() {
 		r.judgeReady()
 	}
 	r.judgeDeps()
-	slices.SortFunc(r.env, func(a, b envVar) int { return strings.Compare(a.name, b.name) })
+	sort.Slice(r.env, func(i, j int) bool { return r.env[i].name < r.env[j].name })
 	for _, v := range r.env {
 		s.Env = append(s.Env, v.name+"="+v.value)
 	}
-	slices.SortFunc(s.Limits, func(a, b Limit) int { return a.Resource - b.Resource })
+	sort.Slice(s.Limits, func(i, j int) bool { return s.Limits[i].Resource < s.Limits[j].Resource })
 	r.problems = sorted(r.problems)
 }
 

@@ -132,12 +132,12 @@ func hostPort(text string) bool {
 
 // Resources are the limits of a service's cgroup. Zero: none is set.
 type Resources struct {
-	MemoryMax  int64   // bytes; beyond, the kernel ends processes of the service
-	MemoryHigh int64   // bytes; beyond, it is slowed down
-	PidsMax    int     // processes and threads
-	CPUMax     float64 // processors
-	CPUWeight  int     // 1 to 10000; the kernel's own is 100
-	IOWeight   int     // the same
+	MemoryMax  int64   `json:"memory_max"`  // bytes; beyond, the kernel ends processes of the service
+	MemoryHigh int64   `json:"memory_high"` // bytes; beyond, it is slowed down
+	PidsMax    int     `json:"pids_max"`    // processes and threads
+	CPUMax     float64 `json:"cpu_max"`     // processors
+	CPUWeight  int     `json:"cpu_weight"`  // 1 to 10000; the kernel's own is 100
+	IOWeight   int     `json:"io_weight"`   // the same
 }
 
 func readCores(r *reader, v value) {

@@ -2,8 +2,8 @@ package spec
 
 import (
 	"bytes"
-	"cmp"
 	"slices"
+	"sort"
 	"strings"
 	"unicode/utf8"
 )
@@ -146,8 +146,9 @@ func (r *reader) report(p Problem) {
 
 // sorted puts problems in the order of the file; those of a whole file first.
 func sorted(problems []Problem) []Problem {
-	slices.SortStableFunc(problems, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col))
+	sort.SliceStable(problems, func(i, j int) bool {
+		a, b := &problems[i], &problems[j]
+		return a.Line < b.Line || a.Line == b.Line && a.Col < b.Col
 	})
 	return problems
 }

@@ -43,12 +43,7 @@ func LimitName(resource int) string {
 
 // limit reads one key of [limits].
 func (r *reader) limit(key segment, v value) {
-	at := slices.IndexFunc(resources[:], func(res struct {
-		name   string
-		number int
-	}) bool {
-		return res.name == key.name
-	})
+	at := slices.Index(limitNames(), key.name)
 	if at < 0 {
 		r.fail(key.at, "unknown key", cmp.Or(meant(key.name, limitNames()), "allowed in [limits]: "+strings.Join(limitNames(), ", ")))
 		return
@@ -74,6 +69,31 @@ func (r *reader) limit(key segment, v value) {
 	default:
 		r.spec.Limits = append(r.spec.Limits, limit)
 	}
+}
+
+// LimitTexts are the limits by name, as a file spells them: "SOFT:HARD", or
+// "SOFT" where the hard one is left as it is.
+func (s *Spec) LimitTexts() map[string]string {
+	all := map[string]string{}
+	for _, l := range s.Limits {
+		text := limitText(l.Soft)
+		if l.Hard != KeepHard {
+			text += ":" + limitText(l.Hard)
+		}
+		for _, res := range resources {
+			if res.number == l.Resource {
+				all[res.name] = text
+			}
+		}
+	}
+	return all
+}
+
+func limitText(n uint64) string {
+	if n == unlimited {
+		return "unlimited"
+	}
+	return strconv.FormatUint(n, 10)
 }
 
 func parseLimit(text string) (n uint64, ok bool) {

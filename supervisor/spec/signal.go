@@ -43,17 +43,19 @@ func ParseSignal(text string) (syscall.Signal, error) {
 			return s.number, nil
 		}
 	}
-	for base, first := range map[string]int{"RTMIN": sigRTMin, "RTMAX": sigRTMax} {
-		rest, ok := strings.CutPrefix(name, base)
+	for _, at := range [...]struct {
+		base, sign string
+		first      int
+	}{{"RTMIN", "+", sigRTMin}, {"RTMAX", "-", sigRTMax}} {
+		rest, ok := strings.CutPrefix(name, at.base)
 		if !ok {
 			continue
 		}
 		n, err := strconv.Atoi(rest)
-		sign := map[string]string{"RTMIN": "+", "RTMAX": "-"}[base]
 		if rest == "" {
-			n, err, rest = 0, nil, sign
+			n, err, rest = 0, nil, at.sign
 		}
-		if n += first; err == nil && strings.HasPrefix(rest, sign) && n >= sigRTMin && n <= sigRTMax {
+		if n += at.first; err == nil && strings.HasPrefix(rest, at.sign) && n >= sigRTMin && n <= sigRTMax {
 			return syscall.Signal(n), nil
 		}
 	}

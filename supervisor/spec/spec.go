@@ -1,9 +1,8 @@
 package spec
 
 import (
-	"cmp"
 	"reflect"
-	"slices"
+	"sort"
 	"strconv"
 	"syscall"
 	"time"
@@ -124,8 +123,9 @@ func (s *Spec) meaning() Spec {
 	for i, d := range s.Deps {
 		m.Deps[i] = graph.Dep{Name: d.Name, Kind: d.Kind}
 	}
-	slices.SortFunc(m.Deps, func(a, b graph.Dep) int {
-		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
+	sort.Slice(m.Deps, func(i, j int) bool {
+		a, b := &m.Deps[i], &m.Deps[j]
+		return a.Kind < b.Kind || a.Kind == b.Kind && a.Name < b.Name
 	})
 	return m
 }

@@ -93,6 +93,7 @@ type Service struct {
 	Hook     Hook   // that runs; its end is waited for
 	HookSeq  uint64 // number of the latest hook of any kind, which is the run of its tag
 	PostDue  bool   // post_exec is still to run for the latest run
+	Reload   bool   // reload_exec was asked for and its end is not known; its number is HookSeq until another hook comes
 	MainGone bool   // nothing of the run is left but a hook, or who has left its process group
 
 	ProbeAt       int64  // when it is asked next; 0: it is being asked, or never is
@@ -192,7 +193,7 @@ func (s Service) Step(ev Event, wall, mono int64) (Service, Effect, error) {
 	if do&Spawn != 0 {
 		s.Run++
 		s.Live, s.Pid, s.OK, s.Sig = true, 0, false, 0
-		s.Hook, s.PostDue, s.MainGone = NoHook, false, false
+		s.Hook, s.PostDue, s.MainGone, s.Reload = NoHook, false, false, false
 		s.ProbeAt, s.ProbeFailures, s.Unwell, s.StatusText = 0, 0, "", ""
 	}
 	return s, do, nil
