@@ -27,7 +27,7 @@ func execText(sp *spec.Spec, path string, errno syscall.Errno) string {
 	}
 	switch errno {
 	case unix.E2BIG:
-		return say("arguments and environment are too large; the command and env of its file are %s", size(argumentBytes(sp)))
+		return say("arguments and environment are too large, or one of them is above 128 KiB; the command and env of its file are %s", size(argumentBytes(sp)))
 	case unix.ENOMEM:
 		return say("there is no memory for it")
 	}
@@ -43,11 +43,29 @@ func execText(sp *spec.Spec, path string, errno syscall.Errno) string {
 	}
 	switch errno {
 	case unix.EACCES, unix.EPERM:
-		return say("%s can be executed, but not by user %s, or a directory above it is closed to that user", file, userText(sp))
+		return say("%s can be executed, but not by %s%s", file, userText(sp), closed(sp, file))
 	case unix.ENOENT:
 		return say("it was not there, and now is")
 	}
 	return say("look at %s", file)
+}
+
+// closed names the directory above a file that is closed to who runs it, as it is to
+// everybody but its owner.
+func closed(sp *spec.Spec, file string) string {
+	uid := uint32(os.Geteuid())
+	if who, err := lookUp(sp); err == nil && who.cred != nil {
+		uid = who.cred.UID
+	}
+	for dir := filepath.Dir(file); ; dir = filepath.Dir(dir) {
+		var st unix.Stat_t
+		if unix.Stat(dir, &st) == nil && st.Mode&0o011 == 0 && st.Uid != uid {
+			return fmt.Sprintf(": the directory %s (mode %04o) is closed to it", dir, st.Mode&0o7777)
+		}
+		if dir == "/" || dir == "." {
+			return ", or a directory above it is closed to it"
+		}
+	}
 }
 
 // place is where a command is from outside, should it have a root of its own.
@@ -186,7 +204,10 @@ func elfFault(file string, f *os.File, head []byte, top bool) string {
 		}
 		name := make([]byte, min(binary.LittleEndian.Uint64(ph[32:]), unix.PathMax))
 		n, _ := f.ReadAt(name, int64(binary.LittleEndian.Uint64(ph[8:])))
-		name, _, _ = bytes.Cut(name[:n], []byte{0})
+		name, _, whole := bytes.Cut(name[:n], []byte{0})
+		if !whole {
+			return file + " is a damaged program: it is cut short"
+		}
 		return interpreter(file, string(name), top)
 	}
 	return ""

@@ -103,3 +103,40 @@ func TestARefusedStepNamesItsKeyAndTheRemedy(t *testing.T) {
 		}
 	}
 }
+
+// What is closed to the user is named, and what is cut short, or above a limit.
+func TestReasonsNameWhatIsClosedCutShortOrTooHigh(t *testing.T) {
+	d := t.TempDir()
+	file := write(t, d+"/closed/x", "#!/bin/sh\n", 0o755)
+	if err := os.Chmod(d+"/closed", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	sp := &spec.Spec{Exec: spec.Command{Argv: []string{file}}, User: "12345", Groups: []string{"tape"}}
+	if got := execText(sp, "", unix.EACCES); !strings.Contains(got, "not by user 12345: the directory "+d+"/closed (mode 0700) is closed to it") {
+		t.Errorf("got %q", got)
+	}
+	sp.User = ""
+	if got := spawnText(sp, "setgroups", unix.EPERM); !strings.HasPrefix(got, `cannot become groups "tape": setgroups: `) {
+		t.Errorf("got %q", got)
+	}
+	if got := spawnText(sp, "chdir", unix.EACCES); strings.Contains(got, "of zinit") || !strings.Contains(got, "as which zinit runs, may not") {
+		t.Errorf("got %q", got)
+	}
+	whole, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := append([]byte(nil), whole[:64]...)
+	head[54], head[56], head[57] = 56, 1, 0 // one program header, at 64
+	ph := make([]byte, 56)
+	ph[0], ph[9], ph[32] = 3, 16, 28 // PT_INTERP, 28 bytes at 4096, where there is nothing
+	cut := write(t, d+"/cut", string(head)+string(ph), 0o755)
+	sp.Exec.Argv[0] = cut
+	if got := execText(sp, "", unix.ENOEXEC); !strings.Contains(got, cut+" is a damaged program") {
+		t.Errorf("got %q", got)
+	}
+	sp.Limits = []spec.Limit{{Resource: unix.RLIMIT_CORE, Soft: 0, Hard: 0}, {Resource: unix.RLIMIT_NOFILE, Soft: ^uint64(0), Hard: ^uint64(0)}}
+	if got := spawnText(sp, "limit", unix.EPERM); !strings.HasPrefix(got, "cannot set what [limits] says of nofile: ") {
+		t.Errorf("got %q", got)
+	}
+}

@@ -230,10 +230,10 @@ func (t *turn) tellRest(sv *service) {
 		return
 	}
 	name, leader, sig := sv.name, sv.rt.Last.Pid, sv.cur.StopSignal
-	t.act(func() { t.s.signalRest(name, leader, sig) })
+	t.act(func() { t.s.signalRest(name, leader, sig, unix.SIGCONT) })
 }
 
-func (s *Supervisor) signalRest(name string, leader int, sig unix.Signal) {
+func (s *Supervisor) signalRest(name string, leader int, sigs ...unix.Signal) {
 	pids, err := s.groups.tree.Pids(name)
 	if err != nil {
 		return
@@ -244,8 +244,9 @@ func (s *Supervisor) signalRest(name string, leader int, sig unix.Signal) {
 			continue
 		}
 		if group, err := unix.Getpgid(pid); err == nil && group != leader && s.groups.tree.OwnerOf(pid) == name {
-			unix.PidfdSendSignal(fd, sig, nil, 0)
-			unix.PidfdSendSignal(fd, unix.SIGCONT, nil, 0)
+			for _, sig := range sigs {
+				unix.PidfdSendSignal(fd, sig, nil, 0)
+			}
 		}
 		unix.Close(fd)
 	}

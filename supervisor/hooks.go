@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -38,6 +39,7 @@ func hookCommand(sp *spec.Spec, h state.Hook) spec.Command {
 func (t *turn) beginHook(sv *service, next *state.Service, h state.Hook) {
 	next.Hook = h
 	next.HookSeq++
+	sv.hookPid = 0
 	seq, run, last := next.HookSeq, next.Run, next.Last
 	t.act(func() { t.s.spawnHelper(sv, h.String(), hookCommand(sv.cur, h), seq, run, hookEnv(h, last)) })
 }
@@ -91,6 +93,11 @@ func (s *Supervisor) onHelper(n news) {
 	}
 	switch ev.Kind {
 	case keeper.Spawned:
+		s.mu.Lock()
+		if sv := s.services[name]; sv != nil && sv.runsHook(kind, ev.Run) {
+			sv.hookPid, sv.hookAt = ev.Pid, s.opt.Now()
+		}
+		s.mu.Unlock()
 		for _, f := range ev.FDs {
 			s.attachHelper(kind, name, f.Name, f.FD)
 		}
@@ -104,9 +111,39 @@ func (s *Supervisor) onHelper(n news) {
 		}
 		s.onHelperEnded(ev, text)
 	case keeper.Failed:
-		s.onHelperEnded(ev, fmt.Sprintf("%s: %v", ev.Step, ev.Errno))
+		s.helperFailed(kind, name, ev)
 	case keeper.Gone:
 		s.keeper.Ack(keeper.Gone, ev.Tag, ev.Run)
+	}
+}
+
+// helperFailed is a helper whose program could not be run, which is told as for a
+// service's own.
+func (s *Supervisor) helperFailed(kind, name string, ev keeper.Event) {
+	s.mu.Lock()
+	sp := new(spec.Spec)
+	if sv := s.services[name]; sv != nil {
+		*sp = *sv.cur
+		switch {
+		case kind == reloadKind:
+			sp.Exec = sp.ReloadExec
+		case kind == probeKind && sp.Health != nil:
+			sp.Exec = sp.Health.Exec
+		default:
+			sp.Exec = hookCommand(sp, sv.rt.Hook)
+		}
+	}
+	s.mu.Unlock()
+	switch {
+	case !sp.Exec.Given(): // of an earlier definition, or none
+		s.onHelperEnded(ev, fmt.Sprintf("%s: %v", ev.Step, ev.Errno))
+	case ev.Step != "exec" || ev.Errno == unix.ETXTBSY:
+		s.onHelperEnded(ev, spawnText(sp, ev.Step, ev.Errno))
+	default:
+		s.aside(func() {
+			text := s.looked(sp, ev.Errno)
+			s.later(func() { s.onHelperEnded(ev, text) })
+		})
 	}
 }
 
@@ -121,6 +158,11 @@ func (s *Supervisor) attachHelper(kind, name, held string, fd int) {
 	s.attach(name, 0, held, fd)
 }
 
+// runsHook reports whether the hook that sv waits for is this one.
+func (sv *service) runsHook(kind string, seq uint64) bool {
+	return sv.rt.Hook != state.NoHook && sv.rt.Hook.String() == kind && sv.rt.HookSeq == seq
+}
+
 // helperAgain repeats the order of a helper for which the keeper had no room.
 func (s *Supervisor) helperAgain(kind, name string, seq uint64) {
 	s.mu.Lock()
@@ -132,7 +174,7 @@ func (s *Supervisor) helperAgain(kind, name string, seq uint64) {
 	case kind == reloadKind && reloadDue(sv, seq) && reloadable(sv):
 		s.spawnReload(sv)
 		return
-	case sv.rt.Hook.String() != kind || sv.rt.HookSeq != seq:
+	case !sv.runsHook(kind, seq):
 		return
 	}
 	s.spawnHelper(sv, kind, hookCommand(sv.cur, sv.rt.Hook), seq, sv.rt.Run, hookEnv(sv.rt.Hook, sv.rt.Last))
@@ -141,7 +183,11 @@ func (s *Supervisor) helperAgain(kind, name string, seq uint64) {
 // onHelperEnded is the end of a helper; text says why it failed, "" for success.
 func (s *Supervisor) onHelperEnded(ev keeper.Event, text string) {
 	kind, name := keeper.ParseTag(ev.Tag)
-	err := s.decide(kind+"_exec ended", func(t *turn) error {
+	cause := kind + "_exec ended"
+	if ev.Kind == keeper.Failed {
+		cause = kind + "_exec cannot be run"
+	}
+	err := s.decide(cause, func(t *turn) error {
 		t.own = true
 		sv := s.services[name]
 		switch {
@@ -156,8 +202,8 @@ func (s *Supervisor) onHelperEnded(ev keeper.Event, text string) {
 			if reloadDue(sv, ev.Run) {
 				t.noteReload(sv, false)
 			}
-		case kind == sv.rt.Hook.String() && ev.Run == sv.rt.HookSeq:
-			t.hookEnded(sv, text)
+		case sv.runsHook(kind, ev.Run):
+			t.hookEnded(sv, text, ev.Step != "" || ev.Kind != keeper.Failed)
 		}
 		t.act(func() { s.keeper.Ack(ev.Kind, ev.Tag, ev.Run) })
 		return nil
@@ -168,18 +214,42 @@ func (s *Supervisor) onHelperEnded(ev keeper.Event, text string) {
 	}
 }
 
-// hookEnded goes on after a hook that was waited for.
-func (t *turn) hookEnded(sv *service, text string) {
+// killedText is what exitText makes of SIGKILL.
+const killedText = "signal KILL"
+
+// noteHook keeps how a hook failed, until one of its kind succeeds.
+func (sv *service) noteHook(kind, text string) {
+	switch {
+	case text != "":
+		sv.hookFault = fmt.Sprintf("%s_exec failed: %s (run %d)", kind, text, sv.rt.Run)
+	case strings.HasPrefix(sv.hookFault, kind):
+		sv.hookFault = ""
+	}
+}
+
+// hookEnded goes on after a hook that was waited for; began is false for one that
+// did not come to its program.
+func (t *turn) hookEnded(sv *service, text string, began bool) {
 	h := sv.rt.Hook
 	next := sv.rt
 	next.Hook = state.NoHook
+	if text == killedText && next.Killed {
+		text += fmt.Sprintf(", at its timeout of %s", short(t.s.stopTimeout(sv)))
+	}
+	if h != state.PreHook {
+		sv.noteHook(h.String(), text)
+	}
+	sv.group.left = ""
 	t.touch(sv)
 	t.set(sv, next)
 	switch {
 	case h == state.PreHook && sv.rt.State == state.Stopping:
 		t.goneBy(sv) // there was no main process yet
 	case h == state.PreHook && text != "":
-		t.failed(sv, "pre_exec failed: "+text, 0)
+		if began {
+			text = "pre_exec failed: " + text
+		}
+		t.failed(sv, text, 0)
 	case h == state.PreHook:
 		run := sv.rt.Run
 		t.act(func() { t.s.spawn(sv, run) })
@@ -309,7 +379,11 @@ func (t *turn) reconcileReload(sv *service, helpers map[string]keeper.Child, run
 func (t *turn) helperFound(ch keeper.Child) bool {
 	kind, name := keeper.ParseTag(ch.Tag)
 	sv := t.s.services[name]
-	awaited := sv != nil && (sv.rt.Hook.String() == kind && sv.rt.HookSeq == ch.Run || kind == reloadKind && reloadDue(sv, ch.Run))
+	awaited := sv != nil && sv.runsHook(kind, ch.Run)
+	if awaited {
+		sv.hookPid, sv.hookAt = ch.Pid, t.mono
+	}
+	awaited = awaited || sv != nil && kind == reloadKind && reloadDue(sv, ch.Run)
 	switch ended := ch.Phase == keeper.Exited || ch.Phase == keeper.Failed || ch.Phase == keeper.Gone; {
 	case ended && (awaited || kind == probeKind):
 		t.later(keeper.Event{Kind: endOf(ch.Phase), Tag: ch.Tag, Run: ch.Run, Pid: ch.Pid, Status: ch.Status, AtNS: ch.AtNS, Step: ch.Step, Errno: ch.Errno})

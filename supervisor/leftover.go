@@ -1,11 +1,11 @@
 package supervisor
 
 import (
-	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"zinit/supervisor/state"
 )
@@ -22,17 +22,53 @@ func (t *turn) halfWay(next *state.Service, timeout int64) { next.LookBy = t.mon
 // nameLeft looks, while nobody waits, at who is left of the latest run of sv.
 // The lock is held.
 func (s *Supervisor) nameLeft(sv *service) {
-	run, main := sv.rt.Run, cmp.Or(sv.rt.Pid, sv.rt.Last.Pid)
+	run, r := sv.rt.Run, rootsOf(sv)
 	s.aside(func() {
-		text := drawLeft(s.left(sv.name, main))
+		text := drawLeft(s.left(sv.name, r))
 		s.later(func() { s.nameThem(sv, run, text) })
 	})
+}
+
+// seenBy bounds the look for who asks about one service.
+const seenBy = 500 * time.Millisecond
+
+// see looks at who is left of a service, or runs for it as a hook, for who asks
+// about that one. The lock is not held.
+func (s *Supervisor) see(name string) {
+	s.mu.Lock()
+	sv := s.services[name]
+	if sv == nil || !sv.lingers() {
+		s.mu.Unlock()
+		return
+	}
+	seq, r := sv.rt.Seq, rootsOf(sv)
+	s.mu.Unlock()
+	seen := make(chan struct{})
+	s.aside(func() {
+		text := drawLeft(s.left(name, r))
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if sv.rt.Seq == seq && sv.lingers() {
+			sv.group.left = text
+		}
+		close(seen)
+	})
+	select {
+	case <-seen:
+	case <-time.After(seenBy):
+	}
+}
+
+// lingers reports whether there may be processes of sv beside those of a run that
+// is as wanted.
+func (sv *service) lingers() bool {
+	return sv.rt.Left || sv.rt.Hook != state.NoHook || sv.rt.State == state.Stopping
 }
 
 func (s *Supervisor) nameThem(sv *service, run uint64, text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if text == "" || sv.rt.Run != run || !(sv.rt.State == state.Stopping || sv.rt.Left) {
+	if text == "" || sv.rt.Run != run || !sv.lingers() {
 		return
 	}
 	sv.group.left = text
@@ -40,38 +76,15 @@ func (s *Supervisor) nameThem(sv *service, run uint64, text string) {
 }
 
 // left lists who lives of a service whose main process was main.
-func (s *Supervisor) left(name string, main int) []Process {
-	var list []Process
-	for _, p := range s.members(name, main) {
-		if p.State != "Z" && p.State != "X" {
-			p.Name = s.commandOf(p)
-			list = append(list, p)
-		}
-	}
-	return byPID(list)
-}
-
-// members lists who is in the cgroup of a service or, where there is none, in the
-// process group or session of its main process, in no order.
-func (s *Supervisor) members(name string, main int) (list []Process) {
-	if s.groups.tree != nil {
-		pids, err := s.groups.tree.Pids(name)
-		for _, pid := range pids {
-			src, err := os.ReadFile(filepath.Join(s.opt.Proc, fmt.Sprint(pid), "stat"))
-			if p, ok := parseStat(src); err == nil && ok {
-				list = append(list, p)
-			}
-		}
-		if err == nil {
-			return list
-		}
-	}
+func (s *Supervisor) left(name string, r roots) []Process {
 	all, err := processes(s.opt.Proc)
 	if err != nil {
 		return nil
 	}
-	for _, p := range all {
-		if main > 1 && (p.group == main || p.session == main) {
+	var list []Process
+	for _, p := range s.belong(all, name, r) {
+		if p.State != "Z" && p.State != "X" {
+			p.Name = s.commandOf(p)
 			list = append(list, p)
 		}
 	}

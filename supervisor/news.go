@@ -260,7 +260,7 @@ func (t *turn) goneBy(sv *service) {
 
 // onAsked is a signal from outside, or a request that the keeper passes on.
 func (s *Supervisor) onAsked(ev keeper.Event) {
-	by := Cause{Kind: "signal", Text: "signal to PID " + fmt.Sprint(s.keeperPID)}
+	by := Cause{Kind: "signal", PID: s.keeperPID, Text: "reload"}
 	switch ev.Ask.What {
 	case keeper.Reload: // reads files: nobody waits for a disk
 		go func() {

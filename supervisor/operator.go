@@ -27,6 +27,9 @@ func (c Cause) String() string {
 	if c.Kind == "operator" {
 		return fmt.Sprintf("%s by uid %d, pid %d", c.Text, c.UID, c.PID)
 	}
+	if c.Kind == "signal" {
+		return fmt.Sprintf("%s by a signal to pid %d", c.Text, c.PID)
+	}
 	if c.Text != "" {
 		return c.Text
 	}
@@ -340,7 +343,7 @@ func (s *Supervisor) Kill(name string, sig syscall.Signal, by Cause) error {
 		if sv == nil {
 			return s.unknown(name)
 		}
-		if !sv.rt.Live || sv.rt.Pid == 0 {
+		if rootsOf(sv) == (roots{}) {
 			return refuse(NotRunning, name, "", "service not running: %s", name)
 		}
 		t.operatorSignal(sv, int(sig))
@@ -350,12 +353,21 @@ func (s *Supervisor) Kill(name string, sig syscall.Signal, by Cause) error {
 }
 
 // operatorSignal sends a signal that somebody asked for: sig to the group of a
-// run, or -sig to its main process.
+// run, or -sig to its main process. Without one it is for a hook, and for all that
+// the main process has left.
 func (t *turn) operatorSignal(sv *service, sig int) {
 	t.touch(sv)
 	next := sv.rt
 	next.SigSeq, next.Sig = next.SigSeq+1, sig
 	order := keeper.Signal{Tag: sv.name, Run: next.Run, Seq: next.SigSeq, Sig: syscall.Signal(max(sig, -sig)), ToGroup: sig > 0}
+	if next.Pid == 0 {
+		t.signalHook(sv, &next, order.Sig)
+	}
 	t.set(sv, next)
-	t.act(func() { t.s.keeper.Signal(order) })
+	t.act(func() {
+		t.s.keeper.Signal(order)
+		if next.Left && t.s.groups.tree != nil {
+			t.s.signalRest(sv.name, next.Last.Pid, order.Sig)
+		}
+	})
 }

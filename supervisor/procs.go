@@ -82,18 +82,17 @@ func parseStat(src []byte) (p Process, ok bool) {
 	return p, ok && p.PID > 0
 }
 
-// family are main, those of its session or group, and everybody who descends
-// from one of them, by pid. It is empty when main is not among all.
-func family(all map[int]Process, main int) []Process {
-	if _, alive := all[main]; !alive || main <= 1 {
-		return nil
-	}
+// family are those of mains, of their sessions and groups, and everybody who
+// descends from one of them, by pid.
+func family(all map[int]Process, mains ...int) []Process {
 	children := map[int][]int{}
 	var next []int
 	for pid, p := range all {
 		children[p.ParentPID] = append(children[p.ParentPID], pid)
-		if pid == main || p.session == main || p.group == main {
-			next = append(next, pid)
+		for _, main := range mains {
+			if main > 1 && (pid == main || p.session == main || p.group == main) {
+				next = append(next, pid)
+			}
 		}
 	}
 	var members []Process

@@ -143,6 +143,7 @@ func (s *Supervisor) Status(name string) (Status, error) {
 
 // StatusFull is everything about one service.
 func (s *Supervisor) StatusFull(name string) (Full, error) {
+	s.see(name)
 	f, err := s.full(name)
 	if err != nil {
 		return f, err
@@ -180,6 +181,7 @@ func (s *Supervisor) full(name string) (Full, error) {
 	}
 	f.Contained, f.Ports, f.PortConflict = s.contained(sv), sp.Ports, s.portConflict(sv)
 	f.Dependencies, f.Dependents = s.edges(sv)
+	f.Warnings = append(f.Warnings, sv.beside(f.Reason)...)
 	if sv.group.fault != "" {
 		f.Warnings = append(f.Warnings, sv.group.fault)
 	}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"zinit/graph"
+	"zinit/supervisor/spec"
 	"zinit/supervisor/state"
 )
 
@@ -76,25 +77,87 @@ func (s *Supervisor) reason(sv *service) string {
 	case state.Blocked:
 		return "waits for " + joinBlockers(s.blockers(sv))
 	case state.Starting:
-		if sv.spec.Oneshot {
-			return ""
-		}
-		return "not ready yet"
+		return s.startingReason(sv)
 	case state.Running:
 		return s.runningReason(sv)
 	case state.Stopping:
 		return s.stoppingReason(sv)
 	case state.Failed:
-		return failureText(sv) + s.nextText(sv)
+		return failureText(sv) + s.nextText(sv) + sv.leftText()
 	case state.Exited:
 		if rt.Last.Killed && rt.Last.Run == rt.Run {
 			return "killed after its stop timeout" + s.nextText(sv) + s.forced()
 		}
 		if rt.Wanted && !sv.spec.Oneshot && !sv.spec.Target {
-			return fmt.Sprintf("ended by itself: %s", exitText(rt.Last)) + s.nextText(sv)
+			return fmt.Sprintf("ended by itself: %s", exitText(rt.Last)) + s.nextText(sv) + sv.leftText()
 		}
 	}
 	return ""
+}
+
+// leftText names what the main process has left, when it has been looked at.
+func (sv *service) leftText() string {
+	if !sv.rt.Left {
+		return ""
+	}
+	return sv.group.who("; still there: ")
+}
+
+// beside says what is to be known of sv besides its reason.
+func (sv *service) beside(reason string) (list []string) {
+	if reason == "" && sv.rt.Left && sv.group.left != "" {
+		list = append(list, sv.group.who("still there: "))
+	}
+	if sv.hookFault != "" {
+		list = append(list, sv.hookFault)
+	}
+	return list
+}
+
+// startingReason says what is awaited of a service. An exec is done in no time as a
+// rule, and then not worth a word.
+func (s *Supervisor) startingReason(sv *service) string {
+	switch {
+	case sv.rt.Hook == state.PreHook:
+		return s.hookText(sv) + sv.group.who(": ")
+	case sv.cur.Oneshot:
+		return ""
+	case (sv.preparing || sv.cur.Ready.Kind == spec.Spawned) && s.opt.Now()-sv.rt.SinceMono < int64(time.Second):
+		return "not ready yet"
+	}
+	return "not ready yet: " + s.unmet(sv)
+}
+
+// hookText says which hook runs.
+func (s *Supervisor) hookText(sv *service) string {
+	text := sv.rt.Hook.String() + "_exec runs"
+	if sv.hookPid != 0 {
+		text += fmt.Sprintf(" (pid %d, for %s)", sv.hookPid, short(s.opt.Now()-sv.hookAt))
+	}
+	return text
+}
+
+// unmet says what is missing for a service to be ready.
+func (s *Supervisor) unmet(sv *service) string {
+	switch ready := sv.cur.Ready; {
+	case sv.rt.Hook == state.PreHook:
+		return "pre_exec has not ended"
+	case sv.preparing:
+		return "its user or env_file has not been read"
+	case sv.cur.Oneshot:
+		return "it has not ended"
+	case ready.Kind == spec.Health && sv.answered > sv.rt.SinceMono:
+		return "its health check has not succeeded; last answer: " + sv.answer
+	case ready.Kind == spec.Health:
+		return "its health check has had no answer"
+	case ready.Kind == spec.Notify && sv.rt.StatusText != "":
+		return "it has not said READY=1; it says: " + sv.rt.StatusText
+	case ready.Kind == spec.Notify:
+		return "it has not said READY=1"
+	case ready.Kind == spec.FD:
+		return fmt.Sprintf("no newline has come on descriptor %d", ready.FD)
+	}
+	return fmt.Sprintf("the exec of %q has not returned", sv.cur.Exec.Argv[0])
 }
 
 func (s *Supervisor) runningReason(sv *service) string {
@@ -132,6 +195,15 @@ func (s *Supervisor) warnings(sv *service) []string {
 func (s *Supervisor) stoppingReason(sv *service) string {
 	rt := &sv.rt
 	text := "own stop in progress"
+	switch { // nobody may have stopped it
+	case rt.Failure.Kind != state.NoFailure:
+		text = failureText(sv)
+	case rt.OK:
+		text = "ended by itself: " + exitText(rt.Last)
+	}
+	if rt.Hook != state.NoHook {
+		text += "; " + s.hookText(sv)
+	}
 	switch {
 	case rt.Stuck:
 		if rt.Pid == 0 {
@@ -139,7 +211,7 @@ func (s *Supervisor) stoppingReason(sv *service) string {
 		}
 		return fmt.Sprintf("still present after SIGKILL: pid %d, kernel state %s", rt.Pid, kernelState(rt.Pid))
 	case rt.Killed:
-		text = "SIGKILL sent after its stop timeout"
+		text += ", SIGKILL sent after its stop timeout"
 	case rt.StopBy != 0:
 		text += fmt.Sprintf(", SIGKILL in %s", short(rt.StopBy-s.opt.Now()))
 	}
@@ -179,7 +251,11 @@ func failureText(sv *service) string {
 		}
 		return text
 	case state.StartTimedOut:
-		return fmt.Sprintf("not ready within %s", sv.spec.StartTimeout)
+		text := fmt.Sprintf("not ready within %s", sv.spec.StartTimeout)
+		if f.Text != "" {
+			text += ": " + firstLine(f.Text)
+		}
+		return text
 	case state.DependencyFailed:
 		return fmt.Sprintf("dependency %s cannot come up", f.Text)
 	case state.MissingDependency:

@@ -66,7 +66,7 @@ type Exit struct {
 	Code   *int   `json:"code,omitempty"`
 	Signal int    `json:"signal,omitempty"`
 	Core   bool   `json:"core,omitempty"`
-	Killed bool   `json:"killed,omitempty"` // zinit's SIGKILL ended it after its stop timeout
+	Killed bool   `json:"killed,omitempty"` // zinit's SIGKILL ended it, or what it had left, after its stop timeout
 	AtMS   int64  `json:"at_ms"`            // Unix milliseconds
 	OOM    bool   `json:"oom,omitempty"`    // the kernel ended some of it for want of memory
 	Text   string `json:"text"`             // "exit 1", "signal SEGV (core dumped)"

@@ -74,13 +74,13 @@ func (st *Stats) byGroup(f cgroup.Facts) {
 
 // belong are the processes of a service, by pid: those in its cgroup or, without
 // one, its family.
-func (s *Supervisor) belong(all map[int]Process, name string, main int) []Process {
+func (s *Supervisor) belong(all map[int]Process, name string, r roots) []Process {
 	if s.groups.tree == nil {
-		return family(all, main)
+		return family(all, r[:]...)
 	}
 	pids, err := s.groups.tree.Pids(name)
 	if err != nil || len(pids) == 0 {
-		return family(all, main)
+		return family(all, r[:]...)
 	}
 	var list []Process
 	for _, pid := range pids {

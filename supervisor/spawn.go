@@ -78,7 +78,11 @@ func (s *Supervisor) prepare(sp *spec.Spec, run uint64) (keeper.Spawn, error) {
 // prepared sends the order, unless the service has been stopped meanwhile.
 func (s *Supervisor) prepared(sv *service, run uint64, order keeper.Spawn, err error) {
 	ev := keeper.Event{Tag: sv.name, Run: run}
-	s.onRun(ev, "prepared", func(t *turn, sv *service) {
+	cause := "prepared"
+	if err != nil {
+		cause = "cannot be started"
+	}
+	s.onRun(ev, cause, func(t *turn, sv *service) {
 		sv.preparing = false
 		switch {
 		case sv.rt.State == state.Stopping:

@@ -162,6 +162,9 @@ type service struct {
 	answer      string        // of the last probe: what was wrong
 	answered    int64         // when that came, CLOCK_MONOTONIC; 0: never
 	watched     bool          // it has a deadline that a pause must not eat
+	hookPid     int           // of the latest hook; 0: not known yet
+	hookAt      int64         // when that began, or was found
+	hookFault   string        // how the latest stop_exec or post_exec that failed did; "": one of its kind went well since
 	preparing   bool          // its spawn waits for env_file or user look-ups
 	removed     bool          // to be forgotten when it is gone
 	reloadFault string        // how its latest reload_exec failed; "": it did not

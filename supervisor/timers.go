@@ -191,6 +191,8 @@ func (t *turn) due(sv *service, now int64) {
 	case past(rt.RetryAt):
 		t.retry(sv)
 	case past(rt.StartBy):
+		rt.Failure.Text = t.s.unmet(sv)
+		t.set(sv, rt)
 		t.apply(sv, state.StartTimeout, "start timeout")
 	case past(rt.StopBy) && !rt.Killed:
 		t.apply(sv, state.StopTimeout, "stop timeout")

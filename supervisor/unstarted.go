@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -132,7 +133,13 @@ func spawnText(sp *spec.Spec, step string, errno syscall.Errno) string {
 	case "chroot":
 		return with(fmt.Sprintf("cannot make %q the root (chroot)", sp.Chroot), "that needs CAP_SYS_CHROOT")
 	case "setuid", "setgid", "setgroups":
-		return with(fmt.Sprintf("cannot become user %q, group %q: %s", sp.User, sp.Group, step),
+		var who []string
+		for _, w := range [...][2]string{{"user", sp.User}, {"group", sp.Group}, {"groups", strings.Join(sp.Groups, ", ")}} {
+			if w[1] != "" {
+				who = append(who, fmt.Sprintf("%s %q", w[0], w[1]))
+			}
+		}
+		return with(fmt.Sprintf("cannot become %s: %s", strings.Join(who, ", "), step),
 			"zinit does not run as root here; remove user, group and groups, or run zinit as root")
 	case "nice":
 		return with(fmt.Sprintf("cannot set nice = %d", sp.Nice), "below zinit's own it needs CAP_SYS_NICE or a higher limit nice")
@@ -146,7 +153,7 @@ func spawnText(sp *spec.Spec, step string, errno syscall.Errno) string {
 	case "oom_score_adj":
 		return with("cannot set oom_score_adj", "below zinit's own it needs CAP_SYS_RESOURCE")
 	case "limit":
-		return with("cannot set what [limits] says", "above the hard limit that zinit has it needs CAP_SYS_RESOURCE")
+		return with("cannot set what [limits] says"+highLimits(sp), "above the hard limit that zinit has it needs CAP_SYS_RESOURCE")
 	case "capabilities":
 		return with(fmt.Sprintf("cannot keep only capabilities = [%s]", capabilityText(sp)),
 			"only what zinit has itself can be kept, and dropping the others needs CAP_SETPCAP: see Cap in /proc/self/status")
@@ -158,7 +165,7 @@ func spawnText(sp *spec.Spec, step string, errno syscall.Errno) string {
 		return fmt.Sprintf("cannot enter its cgroup: %v; the next try makes a new one", errno)
 	case "message":
 		if errno == unix.E2BIG {
-			return fmt.Sprintf("cannot run %q: arguments and environment are %s, more than zinit passes on", sp.Exec.Argv[0], size(argumentBytes(sp)))
+			return fmt.Sprintf("cannot run %q: arguments and environment are %s, more than the 160 KiB that zinit passes on", sp.Exec.Argv[0], size(argumentBytes(sp)))
 		}
 		return fmt.Sprintf("cannot start: %v; the command or an attribute is out of range", errno)
 	case "clone", "pipe":
@@ -167,13 +174,28 @@ func spawnText(sp *spec.Spec, step string, errno syscall.Errno) string {
 	return fmt.Sprintf("cannot start: %s: %v", step, errno)
 }
 
+// highLimits names those above what zinit itself has.
+func highLimits(sp *spec.Spec) string {
+	var names []string
+	for _, l := range sp.Limits {
+		var own unix.Rlimit
+		if unix.Getrlimit(l.Resource, &own) == nil && limitOf(l).Hard > own.Max {
+			names = append(names, spec.LimitName(l.Resource))
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return " of " + joinNames(names)
+}
+
 func dirText(sp *spec.Spec, errno syscall.Errno) string {
 	text := fmt.Sprintf("cannot enter dir %q: %v", sp.Dir, errno)
 	switch errno {
 	case unix.ENOENT:
 		text += "; make it, or correct dir"
 	case unix.EACCES:
-		text += fmt.Sprintf("; user %q may not", userText(sp))
+		text += fmt.Sprintf("; %s may not", userText(sp))
 	}
 	if sp.Chroot != "" {
 		text += fmt.Sprintf(" (inside chroot %q)", sp.Chroot)
@@ -184,7 +206,9 @@ func dirText(sp *spec.Spec, errno syscall.Errno) string {
 func ttyText(sp *spec.Spec, errno syscall.Errno) string {
 	text := fmt.Sprintf("cannot use tty %q: %v", sp.TTY, errno)
 	switch errno {
-	case unix.ENOENT, unix.ENXIO, unix.EIO, unix.ENODEV:
+	case unix.ENXIO:
+		text += "; there is no terminal behind it: /dev/tty is that of who opens it, and a service has none before"
+	case unix.ENOENT, unix.EIO, unix.ENODEV:
 		text += "; there is no such terminal"
 	case unix.ENOTTY:
 		text += "; it is no terminal"
@@ -203,9 +227,9 @@ func capabilityText(sp *spec.Spec) string {
 
 func userText(sp *spec.Spec) string {
 	if sp.User == "" {
-		return "of zinit"
+		return fmt.Sprintf("uid %d, as which zinit runs,", os.Geteuid())
 	}
-	return sp.User
+	return "user " + sp.User
 }
 
 // argumentBytes is what a command and the variables of its file weigh.

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,9 +28,25 @@ type Children struct {
 // procRoot is where processes are read.
 const procRoot = "/proc"
 
-// mains returns the main process of a service, 0 when it has none; of all of
-// them when name is "". Reading /proc is left to the caller, who holds no lock.
-func (s *Supervisor) mains(name string) (names []string, pids []int, err error) {
+// roots lead the sessions that a service has: its main process, the hook that runs,
+// and the main process that has ended and left others. 0: none.
+type roots [3]int
+
+// rootsOf is what of sv is there to be looked at. The lock is held.
+func rootsOf(sv *service) (r roots) {
+	r[0] = sv.rt.Pid
+	if sv.rt.Hook != state.NoHook {
+		r[1] = sv.hookPid
+	}
+	if sv.rt.Left { // the number is not used again meanwhile
+		r[2] = sv.rt.Last.Pid
+	}
+	return r
+}
+
+// mains returns the roots of a service; of all of them when name is "". Reading
+// /proc is left to the caller, who holds no lock.
+func (s *Supervisor) mains(name string) (names []string, pids []roots, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	names = []string{name}
@@ -39,7 +56,7 @@ func (s *Supervisor) mains(name string) (names []string, pids []int, err error) 
 		return nil, nil, s.unknown(name)
 	}
 	for _, n := range names {
-		pids = append(pids, s.services[n].rt.Pid)
+		pids = append(pids, rootsOf(s.services[n]))
 	}
 	return names, pids, nil
 }
@@ -69,14 +86,15 @@ func (s *Supervisor) stats(name string) ([]Stats, error) {
 	now := sinceBoot()
 	for i, n := range names {
 		st, begun := usage(s.belong(all, n, pids[i]), now)
-		st.Name, st.PID = n, pids[i]
-		if s.groups.tree != nil && pids[i] != 0 {
+		st.Name, st.PID = n, pids[i][0]
+		main := cmp.Or(pids[i][:]...)
+		if s.groups.tree != nil && main != 0 {
 			if f, err := s.groups.tree.Facts(n); err == nil {
 				st.byGroup(f)
 			}
 		}
-		if pids[i] != 0 {
-			st.CPUPercent = s.samples.rate(n, sample{pids[i], now, st.CPUMS}, begun)
+		if main != 0 {
+			st.CPUPercent = s.samples.rate(n, sample{main, now, st.CPUMS}, begun)
 		}
 		list[i] = st
 	}
@@ -107,7 +125,7 @@ func (s *Supervisor) Children(name string) (Children, error) {
 		return c, err
 	}
 	for _, p := range slices.Backward(s.belong(all, name, pids[0])) {
-		if p.PID != pids[0] {
+		if p.PID != pids[0][0] {
 			c.Children = append(c.Children, p)
 		}
 	}
@@ -120,7 +138,7 @@ func (s *Supervisor) ProcessTree(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if pids[0] == 0 {
+	if pids[0] == (roots{}) {
 		return name + " is not running", nil
 	}
 	all, err := processes(procRoot)

@@ -12,6 +12,7 @@ import (
 // wanted, with the command that would help. The chain is finite: no service
 // stands in it twice.
 func (s *Supervisor) Why(name string) (Why, error) {
+	s.see(name)
 	w, root, err := s.chain(name)
 	if err != nil {
 		return w, err
@@ -74,6 +75,7 @@ func (s *Supervisor) link(sv *service) Link {
 	if sv.rt.State == state.Running && !sv.rt.Queued {
 		l.Reason, l.Warnings = "", s.warnings(sv)
 	}
+	l.Warnings = append(l.Warnings, sv.beside(l.Reason)...)
 	if l.Reason == "" {
 		l.Reason = s.asWanted(sv)
 	}
@@ -144,6 +146,10 @@ func (s *Supervisor) help(sv *service, missing string) string {
 		return "end what holds the port, or correct ports in its file; it starts by itself when the port is free"
 	case rt.Failure.Kind == state.Cycle:
 		return "break it in one of the files, which zinit check names, then: zinit reload"
+	case rt.Left && sv.group.left != "":
+		return "zinit kill -s KILL " + sv.name + " ends what is left"
+	case rt.State == state.Failed && s.faultOfFile(sv):
+		return fmt.Sprintf("correct %s, then: zinit reload; or what it names, then: zinit start %s", sv.spec.File, sv.name)
 	case rt.State == state.Failed && rt.RetryAt != 0:
 		return "zinit logs " + sv.name
 	case rt.State == state.Failed:
@@ -160,6 +166,17 @@ func (s *Supervisor) help(sv *service, missing string) string {
 		}
 	}
 	return ""
+}
+
+// faultOfFile reports whether a failure has nothing to do with what the service
+// says: its program was not run, or it has said nothing.
+func (s *Supervisor) faultOfFile(sv *service) bool {
+	f := &sv.rt.Failure
+	if f.Kind == state.SpawnError && strings.Contains(f.Text, "cannot ") {
+		return true
+	}
+	kept, _ := s.logs.Size(sv.name)
+	return kept == 0
 }
 
 // drawWhy renders the chain as lines of ASCII.

@@ -48,11 +48,15 @@ func (s *session) table(list []supervisor.Stats) {
 	}
 	fmt.Fprintf(s.std.Out, "%-*s %8s %11s %7s %10s %9s\n", wide, "NAME", "PID", "MEMORY", "CPU", "CPU TIME", "PROCESSES")
 	for _, st := range list {
-		if st.PID == 0 {
-			fmt.Fprintf(s.std.Out, "%-*s %8s\n", wide, line(st.Name), "-")
+		pid := "-" // none, or only what it has left
+		if st.PID != 0 {
+			pid = fmt.Sprint(st.PID)
+		}
+		if st.Processes == 0 {
+			fmt.Fprintf(s.std.Out, "%-*s %8s\n", wide, line(st.Name), pid)
 			continue
 		}
-		fmt.Fprintf(s.std.Out, "%-*s %8d %11s %6.1f%% %10s %9d\n", wide, line(st.Name), st.PID, bytesText(st.MemoryBytes), st.CPUPercent, cpuText(st.CPUMS), st.Processes)
+		fmt.Fprintf(s.std.Out, "%-*s %8s %11s %6.1f%% %10s %9d\n", wide, line(st.Name), pid, bytesText(st.MemoryBytes), st.CPUPercent, cpuText(st.CPUMS), st.Processes)
 	}
 }
 

@@ -31,6 +31,16 @@ func limitNames() []string {
 	return names
 }
 
+// LimitName is the key of a limit.
+func LimitName(resource int) string {
+	for _, res := range resources {
+		if res.number == resource {
+			return res.name
+		}
+	}
+	return ""
+}
+
 // limit reads one key of [limits].
 func (r *reader) limit(key segment, v value) {
 	at := slices.Index(limitNames(), key.name)

@@ -69,7 +69,7 @@ type Exit struct {
 	Code   int // exit code, when Signal is 0
 	Signal int
 	Core   bool
-	Killed bool  // our SIGKILL came first
+	Killed bool  // our SIGKILL came first, or was needed for what it left in a stop
 	OOM    bool  // the kernel ended some of it for want of memory
 	Wall   int64 // Unix nanoseconds
 }
@@ -176,9 +176,12 @@ func (s Service) Step(ev Event, wall, mono int64) (Service, Effect, error) {
 	case Unbound:
 		s.Again = true // and nothing of its budget is spent
 	case StartTimeout:
-		s.Failure = Failure{Kind: StartTimedOut}
+		s.Failure.Kind = StartTimedOut // its text says what was awaited
 	case StopTimeout:
 		s.Killed = true
+		if s.Left && s.Hook != PostHook { // it is for those whom the main process has left
+			s.Last.Killed = true
+		}
 	case Unkillable:
 		s.Stuck = true
 	case LeftGone:
