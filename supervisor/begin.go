@@ -423,29 +423,3 @@ func (t *turn) reconcileAbsent(sv *service) {
 		t.apply(sv, state.ExitedFinal, "lost")
 	}
 }
-
-// signalAgain repeats the signals of a stop, and after them the one that an
-// operator asked for; the keeper does not act twice on a number.
-func (t *turn) signalAgain(sv *service) {
-	rt := sv.rt
-	again := func(seq uint64, sig int) {
-		order := keeper.Signal{Tag: sv.name, Run: rt.Run, Seq: seq, Sig: unix.Signal(max(sig, -sig)), ToGroup: sig > 0}
-		t.act(func() { t.s.keeper.Signal(order) })
-	}
-	last := rt.SigSeq
-	if rt.Sig != 0 {
-		last--
-	}
-	switch {
-	case rt.State != state.Stopping:
-	case rt.Killed, sv.cur.StopSignal == unix.SIGKILL:
-		again(last, int(unix.SIGKILL))
-		t.act(func() { t.s.killGroup(sv.name) })
-	case last >= 2:
-		again(last-1, int(sv.cur.StopSignal))
-		again(last, int(unix.SIGCONT))
-	}
-	if rt.Sig != 0 {
-		again(rt.SigSeq, rt.Sig)
-	}
-}

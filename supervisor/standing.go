@@ -91,3 +91,42 @@ func (s *Supervisor) recount(sv *service) {
 		sv.followers++
 	}
 }
+
+// tellAbove tells those that depend on sv what it was to them and is now.
+func (t *turn) tellAbove(sv *service, was, is standing) {
+	if was == is {
+		return
+	}
+	for _, e := range t.s.graph.In(sv.name) {
+		if d := t.s.services[e.From]; d != nil {
+			t.touch(d)
+			d.count(e.Kind, was, -1)
+			d.count(e.Kind, is, +1)
+			t.look(d)
+		}
+	}
+	if was.alive != is.alive {
+		t.tellBelow(sv, is.alive)
+	}
+}
+
+// tellBelow tells what sv needs or comes after that sv is alive or no more.
+func (t *turn) tellBelow(sv *service, alive bool) {
+	by := -1
+	if alive {
+		by = 1
+	}
+	t.alive += by
+	for _, e := range t.s.graph.Out(sv.name) {
+		d := t.s.services[e.To]
+		if d == nil || e.Kind == graph.Conflicts || e.Kind == graph.Wants {
+			continue
+		}
+		t.touch(d)
+		if needs(e.Kind) {
+			d.users += by
+		}
+		d.followers += by
+		t.look(d)
+	}
+}

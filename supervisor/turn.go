@@ -5,7 +5,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"zinit/graph"
 	"zinit/supervisor/state"
 )
 
@@ -303,7 +302,7 @@ func (t *turn) order(sv *service, next *state.Service, do state.Effect) {
 		sv.ports.free = nil
 		was := t.s.standing(sv, &sv.rt)
 		sv.cur = sv.spec
-		t.recount(sv, was, t.s.standing(sv, &sv.rt))
+		t.tellAbove(sv, was, t.s.standing(sv, &sv.rt))
 	}
 	if sv.cur.Target {
 		next.Live = false
@@ -370,51 +369,12 @@ func (t *turn) set(sv *service, next state.Service) {
 	}
 	sv.rt = next
 	t.look(sv)
-	t.recount(sv, was, is)
-}
-
-// recount tells those that depend on sv what it was to them and is now.
-func (t *turn) recount(sv *service, was, is standing) {
-	if was == is {
-		return
-	}
-	for _, e := range t.s.graph.In(sv.name) {
-		if d := t.s.services[e.From]; d != nil {
-			t.touch(d)
-			d.count(e.Kind, was, -1)
-			d.count(e.Kind, is, +1)
-			t.look(d)
-		}
-	}
-	if was.alive != is.alive {
-		t.tellBelow(sv, is.alive)
-	}
+	t.tellAbove(sv, was, is)
 }
 
 func (t *turn) countStarting(st state.State, by int) {
 	if st == state.Starting {
 		t.starting += by
-	}
-}
-
-// tellBelow tells what sv needs or comes after that sv is alive or no more.
-func (t *turn) tellBelow(sv *service, alive bool) {
-	by := -1
-	if alive {
-		by = 1
-	}
-	t.alive += by
-	for _, e := range t.s.graph.Out(sv.name) {
-		d := t.s.services[e.To]
-		if d == nil || e.Kind == graph.Conflicts || e.Kind == graph.Wants {
-			continue
-		}
-		t.touch(d)
-		if needs(e.Kind) {
-			d.users += by
-		}
-		d.followers += by
-		t.look(d)
 	}
 }
 
