@@ -54,7 +54,7 @@ break_rule supervisor/record.go '/^func (s \*Supervisor) record/,/^}/s/		frame.B
 break_rule supervisor/record.go 's/	number(w, 13, &rt.Attempts)/	_ = rt.Attempts/' 'attempts are not in the journal'
 break_rule supervisor/record.go 's/	flag(w, 54, &rt.Reload)/	_ = rt.Reload/' 'a reload_exec that is due is not in the journal'
 break_rule supervisor/hooks.go '/^func (t \*turn) reconcileReload/,/^}/s/if lives := .*; lives \&\& /if /' 'a reload_exec is ordered for a run that has ended'
-break_rule supervisor/hooks.go 's/ || kind == reloadKind \&\& reloadDue(sv, ch.Run))/)/' 'a reload_exec whose end was not read is run again'
+break_rule supervisor/hooks.go 's/awaited = awaited || sv != nil \&\& kind == reloadKind \&\& reloadDue(sv, ch.Run)/_ = sv/' 'a reload_exec whose end was not read is run again'
 break_rule supervisor/hooks.go 's/			if reloadDue(sv, ev.Run) {/			if false {/' 'the end of a reload_exec does not strike it off'
 break_rule supervisor/news.go '/^func (s \*Supervisor) onRun/,/^}/s/sv != nil \&\& sv.rt.Run == ev.Run {/sv != nil {/' 'the run number is ignored'
 break_rule supervisor/news.go 's/ev.Kind == keeper.Gone \&\& sv.rt.Live {/false {/' 'the end of a group is taken before the exit'
