@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -36,6 +37,7 @@ type sim struct {
 
 	ignoresTerm map[string]bool // these live until SIGKILL
 	failsToRun  map[string]bool
+	endings     sync.Mutex // of ends and end: a server may end while its successor does
 	ends        int        // End messages
 	end         keeper.End // the last of them
 	change      func(*Options)
@@ -146,6 +148,13 @@ func (sm *sim) note(format string, args ...any) {
 	sm.trace = append(sm.trace, fmt.Sprintf(format, args...))
 }
 
+// End is told by a goroutine of the server.
+func (sm *sim) End(e keeper.End) {
+	sm.endings.Lock()
+	defer sm.endings.Unlock()
+	sm.ends, sm.end = sm.ends+1, e
+}
+
 // gate holds what must be true when a process is started: what it requires is
 // there, as far as anybody can know, and nothing that it excludes lives.
 func (sm *sim) gate(name string) {
@@ -239,7 +248,6 @@ func (sm *sim) Cork()               {}
 func (sm *sim) Uncork()             {}
 func (sm *sim) Upgrade(uint64, int) {}
 func (sm *sim) Ready()              {}
-func (sm *sim) End(e keeper.End)    { sm.ends, sm.end = sm.ends+1, e }
 
 // die ends the latest run of a service.
 func (sm *sim) die(name string, code int, sig syscall.Signal) {
