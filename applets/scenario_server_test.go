@@ -187,6 +187,7 @@ func TestScenario159AServerWithoutMemoryIsReplaced(t *testing.T) {
 	for name, state := range map[string]string{"up39": "running", "done": "exited", "gave-up": "failed", "backoff": "failed", "starting": "starting", "blocked": "blocked"} {
 		b.awaitState(name, state)
 	}
+	b.everyWord()
 	before, records := b.everything(), len(b.records())
 	var v, after version
 	b.mustCall("system.version", nil, &v)

@@ -29,6 +29,20 @@ func (b *bed) everyState() {
 	b.target("all", "[target]\n[dependencies]\nrequires = [\"up00\"]\n")
 }
 
+// everyWord waits for what those of everyState that stay up print.
+func (b *bed) everyWord() {
+	for i := range 40 {
+		b.await("the last line of an up service", func() error {
+			var lines []any
+			b.mustCall("logs.tail", named{"name": fmt.Sprintf("up%02d", i)}, &lines)
+			if len(lines) < 3 {
+				return fmt.Errorf("there are %d", len(lines))
+			}
+			return nil
+		})
+	}
+}
+
 // Scenario 144, and F15: the server is killed while everything is quiet. Nothing of
 // what it knew is lost, no service feels it.
 func TestScenario144AKilledServerIsNotMissed(t *testing.T) {
@@ -47,6 +61,7 @@ func TestScenario144AKilledServerIsNotMissed(t *testing.T) {
 		b.awaitState(name, state)
 	}
 	b.witnessed(2, "EXIT gave-up 1")
+	b.everyWord()
 	before, alive, records := b.everything(), b.living(), len(b.records())
 	begin := time.Now()
 	b.killServer()
