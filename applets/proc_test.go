@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // proc names a process for good: a pid and when it started.
@@ -53,6 +55,24 @@ func statusField(pid int, name string) string {
 		}
 	}
 	return ""
+}
+
+// freeze stops a process and waits until each of its threads stands: kill(2) returns
+// before those that run on other processors have heard of it.
+func freeze(pid int) error {
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		return err
+	}
+	return until(90*time.Second, fmt.Sprintf("the threads of %d to stop", pid), func() error {
+		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+		for _, name := range threads {
+			b, err := os.ReadFile(name)
+			if state := string(b[bytes.LastIndexByte(b, ')')+1:]); err == nil && !strings.HasPrefix(state, " T") {
+				return fmt.Errorf("%s:%.2s", name, state)
+			}
+		}
+		return nil
+	})
 }
 
 // parentOf is the pid of the parent, 0 when there is no such process.

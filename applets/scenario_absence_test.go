@@ -16,7 +16,7 @@ func (b *bed) stopServer() (p proc, goOn func()) {
 	var v version
 	b.mustCall("system.version", nil, &v)
 	p = processOf(v.PID)
-	if err := syscall.Kill(v.PID, syscall.SIGSTOP); err != nil {
+	if err := freeze(v.PID); err != nil {
 		b.t.Fatalf("%v", err)
 	}
 	return p, func() { _ = syscall.Kill(v.PID, syscall.SIGCONT) }

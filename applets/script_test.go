@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -240,7 +239,7 @@ func cmdKillKeeper(b *bed, ts *testscript.TestScript, neg bool, args []string) {
 		<-b.gone
 		return
 	}
-	ts.Check(syscall.Kill(v.PID, syscall.SIGSTOP)) // or it would still end in order
+	ts.Check(freeze(v.PID)) // or it would still end in order
 	ts.Check(b.kill(v.KeeperPID))
 	ts.Check(b.kill(v.PID))
 	<-b.gone

@@ -100,7 +100,7 @@ func (b *bed) unheard(full, method string, params any) (before version) {
 	}
 	defer c.Close()
 	goOn := func() { _ = syscall.Kill(before.KeeperPID, syscall.SIGCONT) }
-	if err := syscall.Kill(before.KeeperPID, syscall.SIGSTOP); err != nil {
+	if err := freeze(before.KeeperPID); err != nil {
 		b.t.Fatalf("%v", err)
 	}
 	defer goOn()

@@ -2,6 +2,8 @@ package supervisor
 
 import (
 	"os"
+	"os/exec"
+	"syscall"
 	"testing"
 
 	"zinit/supervisor/keeper"
@@ -15,11 +17,11 @@ import (
 func TestANotificationThatOvertakesItsSendersStartIsNotBelieved(t *testing.T) {
 	dir := t.TempDir()
 	sm := newSimWith(t, files{"victim": "ready = \"notify\"\n", "liar": ""}, func(o *Options) { o.NotifyDir = dir })
-	lie := probe.Notification{From: probe.Sender{Pid: os.Getpid(), UID: uint32(os.Geteuid())}, Message: probe.Message{Ready: true}}
+	lie := readiness(t)
 	toldOf := func(name string) {
 		for _, ev := range sm.queue {
 			if ev.Kind == keeper.Spawned && name == "liar" {
-				ev.Pid = probe.Session(os.Getpid())
+				ev.Pid = lie.From.Pid
 			}
 			if ev.Tag == name {
 				sm.s.take(news{event: ev})
@@ -47,8 +49,7 @@ func TestAStartThatIsNotToldHoldsUpNoNotificationForLong(t *testing.T) {
 		}
 	}
 	sm.queue = nil
-	// It comes from a session that nobody knows.
-	ready := probe.Notification{From: probe.Sender{Pid: os.Getpid(), UID: uint32(os.Geteuid())}, Message: probe.Message{Ready: true}}
+	ready := readiness(t)
 	web := &sm.s.services["web"].rt
 	if again := sm.s.onNotify("web", ready); again != unjudged {
 		t.Fatalf("it may be of frozen: again after %v", again)
@@ -57,4 +58,24 @@ func TestAStartThatIsNotToldHoldsUpNoNotificationForLong(t *testing.T) {
 	if again := sm.s.onNotify("web", ready); again != 0 || web.State != state.Running {
 		t.Fatalf("again after %v, %v", again, web.State)
 	}
+}
+
+// readiness is what a process of our user says that leads a session of its own,
+// which nobody knows. (The session of this test's process need not be one of
+// this PID namespace.)
+func readiness(t *testing.T) probe.Notification {
+	cmd := exec.Command("cat")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if _, err := cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	from := probe.Sender{Pid: cmd.Process.Pid, UID: uint32(os.Geteuid())}
+	return probe.Notification{From: from, Message: probe.Message{Ready: true}}
 }

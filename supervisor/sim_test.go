@@ -102,10 +102,13 @@ func (f files) config(t *testing.T) *Config {
 // newSim boots a supervisor on f.
 func newSim(t *testing.T, f files) *sim { return newSimWith(t, f, func(*Options) {}) }
 
+// noPid is the first number that no process has: proc(5) bounds pid_max by 2^22.
+const noPid = 1 << 22
+
 // newSimWith is newSim with other options.
 func newSimWith(t *testing.T, f files, change func(*Options)) *sim {
 	t.Helper()
-	sm := &sim{t: t, now: 1e12, procs: map[string]*proc{}, acked: map[string]bool{}, pid: 100,
+	sm := &sim{t: t, now: 1e12, procs: map[string]*proc{}, acked: map[string]bool{}, pid: noPid,
 		facts: map[string]*keeper.Child{}, held: map[string]int{},
 		ignoresTerm: map[string]bool{}, failsToRun: map[string]bool{}, change: change}
 	sm.s = New(sm.options(), sm, quiet{})
