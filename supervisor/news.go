@@ -152,7 +152,10 @@ func (s *Supervisor) onExited(n news) {
 	ev := n.event
 	s.lastWords(n)
 	exit := exitOf(ev, s.opt.Wall()-(s.opt.Now()-ev.AtNS))
-	s.onRun(ev, exitText(exit), func(t *turn, sv *service) { t.exited(sv, exit) })
+	s.onRun(ev, exitText(exit), func(t *turn, sv *service) {
+		t.ended = min(ev.AtNS, t.mono)
+		t.exited(sv, exit)
+	})
 }
 
 // lastWordsBy bounds the wait for a store that is new.

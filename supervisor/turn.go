@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -20,6 +21,7 @@ type turn struct {
 	cause    string
 	wall     int64
 	mono     int64
+	ended    int64 // when what it decides on ended, as the keeper saw it; 0: nothing did
 	touched  []*service
 	looks    []*service   // to be looked at, because something around them changed
 	free     []*service   // blocked by nothing any more
@@ -335,7 +337,7 @@ func (t *turn) order(sv *service, next *state.Service, do state.Effect) {
 	}
 	if do&state.ArmRetry != 0 {
 		r := sv.rules()
-		next.RetryAt = t.mono + state.Backoff(r.Delay, r.DelayMax, next.Attempts, t.s.opt.Jitter())
+		next.RetryAt = cmp.Or(t.ended, t.mono) + state.Backoff(r.Delay, r.DelayMax, next.Attempts, t.s.opt.Jitter())
 	}
 	if do&state.SayUnkill != 0 {
 		next.StopBy = 0
