@@ -6,10 +6,7 @@ import (
 	"slices"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
 	"zinit/graph"
-	"zinit/supervisor/keeper"
 	"zinit/supervisor/spec"
 	"zinit/supervisor/state"
 )
@@ -348,54 +345,10 @@ func (s *Supervisor) Kill(name string, sig syscall.Signal, by Cause) error {
 		if rootsOf(sv) == (roots{}) {
 			return refuse(NotRunning, name, "", "service not running: %s", name)
 		}
-		t.operatorSignal(sv, int(sig))
+		if err := t.operatorSignal(sv, sig, state.ToGroup); err != nil {
+			return err
+		}
 		s.say(LevelInfo, "%s: signal %s sent (%s)", name, signalName(int(sig)), by)
 		return nil
 	})
-}
-
-// operatorSignal sends a signal that somebody asked for: sig to the group of a
-// run, or -sig to its main process. Without one it is for a hook, and for all that
-// the main process has left.
-func (t *turn) operatorSignal(sv *service, sig int) {
-	t.touch(sv)
-	next := sv.rt
-	next.SigSeq, next.Sig = next.SigSeq+1, sig
-	order := keeper.Signal{Tag: sv.name, Run: next.Run, Seq: next.SigSeq, Sig: syscall.Signal(max(sig, -sig)), ToGroup: sig > 0}
-	if next.Pid == 0 {
-		t.signalHook(sv, &next, order.Sig)
-	}
-	t.set(sv, next)
-	t.act(func() {
-		t.s.keeper.Signal(order)
-		if next.Left && t.s.groups.tree != nil {
-			t.s.signalRest(sv.name, next.Last.Pid, order.Sig)
-		}
-	})
-}
-
-// signalAgain repeats the signals of a stop, and after them the one that an
-// operator asked for; the keeper does not act twice on a number.
-func (t *turn) signalAgain(sv *service) {
-	rt := sv.rt
-	again := func(seq uint64, sig int) {
-		order := keeper.Signal{Tag: sv.name, Run: rt.Run, Seq: seq, Sig: unix.Signal(max(sig, -sig)), ToGroup: sig > 0}
-		t.act(func() { t.s.keeper.Signal(order) })
-	}
-	last := rt.SigSeq
-	if rt.Sig != 0 {
-		last--
-	}
-	switch {
-	case rt.State != state.Stopping:
-	case rt.Killed, sv.cur.StopSignal == unix.SIGKILL:
-		again(last, int(unix.SIGKILL))
-		t.act(func() { t.s.killGroup(sv.name) })
-	case last >= 2:
-		again(last-1, int(sv.cur.StopSignal))
-		again(last, int(unix.SIGCONT))
-	}
-	if rt.Sig != 0 {
-		again(rt.SigSeq, rt.Sig)
-	}
 }

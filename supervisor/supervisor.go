@@ -172,6 +172,7 @@ type service struct {
 	place       int           // of it in the heap, from 1
 	extra       []byte        // fields of its record that this version does not know
 	group       grouped       // its cgroup
+	sent        uint64        // highest number of its signals that the keeper has answered
 	ports       portCheck     // of the next run
 	changed     chan struct{} // closed at its next transition; nil: nobody waits
 }
@@ -267,6 +268,9 @@ func (s *Supervisor) Deliver(ev keeper.Event) {
 	case keeper.Held: // the loop may be waiting for it
 		s.logs.Held(ev.Name, errnoError(ev.Errno))
 		s.held(ev)
+		return
+	case keeper.Signaled:
+		s.signaled(ev)
 		return
 	case keeper.Lost:
 		close(s.lost)

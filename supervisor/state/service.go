@@ -112,8 +112,8 @@ type Service struct {
 
 	Since     int64
 	SinceMono int64
-	SigSeq    uint64 // of the last signal sent; grows over all runs
-	Sig       int    // which that was, if an operator asked for it, negative: to the main process alone; 0: it was part of a stop
+	SigSeq    uint64 // of the last signal ordered; grows over all runs
+	Sigs      string // which that was, and those before it: see Signal
 
 	Seq        uint64 // number of its last transition
 	FirstStart int64  // when its first run began, and
@@ -192,7 +192,7 @@ func (s Service) Step(ev Event, wall, mono int64) (Service, Effect, error) {
 	}
 	if do&Spawn != 0 {
 		s.Run++
-		s.Live, s.Pid, s.OK, s.Sig = true, 0, false, 0
+		s.Live, s.Pid, s.OK, s.Sigs = true, 0, false, ""
 		s.Hook, s.PostDue, s.MainGone, s.Reload = NoHook, false, false, false
 		s.ProbeAt, s.ProbeFailures, s.Unwell, s.StatusText = 0, 0, "", ""
 	}
