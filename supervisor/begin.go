@@ -92,12 +92,7 @@ func (s *Supervisor) boot() error {
 			t.emergency(spec.Reserved, "the kernel's command line asks for a rescue; services start when the shell ends")
 			return nil
 		}
-		svs, err := s.bootSet()
-		if err != nil {
-			return err
-		}
-		t.startAll(svs, true)
-		return nil
+		return t.startBoot()
 	})
 }
 

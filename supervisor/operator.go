@@ -147,9 +147,10 @@ func (s *Supervisor) settledUp(d *service) bool {
 func (t *turn) want(all []*service, why map[*service]string) {
 	for _, sv := range all {
 		next := sv.rt
-		next.Wanted, next.Starter = true, t.cause
+		next.Wanted, next.Starter, next.Boot = true, t.cause, next.Boot || t.boot
 		if next.State == state.Exited || next.State == state.Failed {
 			next.Attempts, next.RetryAt = 0, t.mono // due: those that come after it wait
+			next.Boot = t.boot
 		}
 		if next.Queued && !next.Again { // a stop that was not told yet is taken back,
 			next.Queued = t.leaves(sv) // or becomes a restart
@@ -228,7 +229,7 @@ func (t *turn) takeDown(all, asked []*service, again bool) {
 	for _, sv := range all {
 		back := again || bound[sv]
 		next := sv.rt
-		next.Wanted = back
+		next.Wanted, next.Boot = back, false
 		if active(&next) && next.State != state.Stopping {
 			next.Queued, next.Again, next.RetryAt = true, back, 0
 		}

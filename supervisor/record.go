@@ -238,6 +238,7 @@ func walk(rt *state.Service, w *walker) {
 	flag(w, 52, &rt.Last.OOM)
 	flag(w, 54, &rt.Reload)
 	text(w, 55, &rt.Sigs)
+	flag(w, 56, &rt.Boot)
 }
 
 func number[T ~int | ~int64 | ~uint64 | ~uint8](w *walker, id uint64, p *T) {

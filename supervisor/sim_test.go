@@ -131,7 +131,7 @@ func (sm *sim) begin(f files) {
 	if err != nil {
 		sm.t.Fatal(err)
 	}
-	sm.s.journal = j
+	sm.s.journal, sm.s.booted = j, sm.now
 	sm.Hold("journal", j.FD())
 	c := f.config(sm.t)
 	err = sm.s.decide("boot", func(t *turn) error {
@@ -139,9 +139,7 @@ func (sm *sim) begin(f files) {
 		if err := t.holdSpecs(c); err != nil {
 			return err
 		}
-		svs, err := sm.s.bootSet()
-		t.startAll(svs, true)
-		return err
+		return t.startBoot()
 	})
 	if err != nil {
 		sm.t.Fatal(err)

@@ -112,9 +112,7 @@ func newWorld(t tester, p *history) *world {
 		if err := t.holdSpecs(c); err != nil {
 			return err
 		}
-		svs, err := w.s.bootSet()
-		t.startAll(svs, true)
-		return err
+		return t.startBoot()
 	})
 	if err != nil {
 		t.Fatalf("boot: %v", err)

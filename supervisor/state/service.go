@@ -116,8 +116,9 @@ type Service struct {
 	Sigs      string // which that was, and those before it: see Signal
 
 	Seq        uint64 // number of its last transition
-	FirstStart int64  // when its first run began, and
-	FirstReady int64  // when that was ready or done: what a boot took
+	Boot       bool   // the boot has it come up, and nobody else has had a say in it
+	FirstStart int64  // when the boot began its first run; 0: it did not, and
+	FirstReady int64  // when it was ready or done by that: what a boot took
 
 	Failure Failure // why it failed; kept while Stopping towards Failed
 	Last    Exit
@@ -217,13 +218,14 @@ func (s *Service) leave(to State, wall, mono int64) {
 	}
 	switch to {
 	case Starting:
-		if s.FirstStart == 0 {
+		if s.Boot && s.FirstStart == 0 {
 			s.FirstStart = mono
 		}
 	case Running, Exited:
-		if s.FirstReady == 0 && s.FirstStart != 0 {
+		if s.Boot && s.FirstStart != 0 {
 			s.FirstReady = mono
 		}
+		s.Boot = false
 	}
 	s.State, s.Since, s.SinceMono = to, wall, mono
 }
