@@ -18,7 +18,8 @@ type Cause struct {
 	PID  int
 	Text string // what was asked, e.g. "start"
 
-	Token string // of a request that may come again; "": it has none
+	Signal int    // by which it was asked; 0: by none, or it is not known
+	Token  string // of a request that may come again; "": it has none
 }
 
 // String is the cause as it is shown: "start by uid 0, pid 812".
@@ -27,7 +28,11 @@ func (c Cause) String() string {
 		return fmt.Sprintf("%s by uid %d, pid %d", c.Text, c.UID, c.PID)
 	}
 	if c.Kind == "signal" {
-		return fmt.Sprintf("%s by a signal to pid %d", c.Text, c.PID)
+		sig := "a signal"
+		if c.Signal != 0 {
+			sig = "signal " + signalName(c.Signal)
+		}
+		return fmt.Sprintf("%s by %s to pid %d", c.Text, sig, c.PID)
 	}
 	if c.Text != "" {
 		return c.Text
