@@ -106,7 +106,7 @@ func (s *Supervisor) warnLimits(sv *service, err error) {
 		return
 	}
 	g.warned = sv.cur
-	g.fault = "what [resources] says does not hold: " + firstLine(err.Error())
+	g.fault = limitsText(err)
 	for controller, why := range s.groups.missing {
 		if strings.Contains(g.fault, "/"+controller+".") {
 			g.fault += fmt.Sprintf(" (%v)", why)

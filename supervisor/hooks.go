@@ -196,6 +196,7 @@ func (s *Supervisor) onHelperEnded(ev keeper.Event, text string) {
 		case kind == probeKind:
 			t.probed(sv, ev.Run, text)
 		case kind == reloadKind:
+			sv.reloadRun = sv.rt.Run
 			if sv.reloadFault = text; text != "" {
 				sv.reloadFault = "reload_exec failed: " + text
 				s.say(LevelWarn, "%s: %s", name, sv.reloadFault)

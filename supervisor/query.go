@@ -182,8 +182,9 @@ func (s *Supervisor) full(name string) (Full, error) {
 	f.Contained, f.Ports, f.PortConflict = s.contained(sv), sp.Ports, s.portConflict(sv)
 	f.Dependencies, f.Dependents = s.edges(sv)
 	f.Warnings = append(f.Warnings, sv.beside(f.Reason)...)
-	if sv.group.fault != "" {
-		f.Warnings = append(f.Warnings, sv.group.fault)
+	f.Resources = s.resourcesOf(sv)
+	if fault := s.limitFault(sv, f.Resources); fault != "" {
+		f.Warnings = append(f.Warnings, fault)
 	}
 	for _, p := range s.config.Problems {
 		if p.Warning && p.File == sp.File {
