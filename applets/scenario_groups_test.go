@@ -151,6 +151,7 @@ func TestLimitsThatDoNotHoldAreSaidOnce(t *testing.T) {
 	b.env = append(b.env, "ZINIT_CGROUPS=0")
 	b.service("a", "[service]\nexec = \"wit -after 20ms -exit 1\"\n[resources]\nmemory_max = \"64MiB\"\n[lifecycle]\nmax_restarts = 3\nrestart_delay_ms = 1\n")
 	b.service("b", "[service]\nexec = \"wit\"\n")
+	b.service("c", "[service]\nexec = \"wit\"\n[resources]\nmemory_max = \"64MiB\"\ncpu_max = 1.5\n")
 	b.serve()
 	b.await("a to give up", func() error {
 		if f := b.full("a"); !strings.Contains(f.Reason, "gave up") {
@@ -158,7 +159,7 @@ func TestLimitsThatDoNotHoldAreSaidOnce(t *testing.T) {
 		}
 		return nil
 	})
-	if n := strings.Count(b.must("logs", "zinit"), "does not hold"); n != 1 {
+	if n := strings.Count(b.must("logs", "zinit"), ": a: what [resources] says does not hold"); n != 1 {
 		t.Errorf("%d warnings, want 1", n)
 	}
 	f := b.full("a")
@@ -168,8 +169,36 @@ func TestLimitsThatDoNotHoldAreSaidOnce(t *testing.T) {
 	if shown, _, _ := b.zinit("status", "a"); !strings.Contains(shown, "does not hold") {
 		t.Errorf("status shows\n%s", shown)
 	}
+	wanted := "Resources:   cpu_max 1.5 (does not hold), memory_max 64.0 MiB (does not hold)\n"
+	if shown, _, _ := b.zinit("status", "c"); !strings.Contains(shown, wanted) {
+		t.Errorf("status shows\n%s\nwant %s", shown, wanted)
+	}
+	b.killServer()
+	if f := b.full("c"); len(f.Warnings) != 1 || !strings.Contains(f.Warnings[0], "[resources]") {
+		t.Errorf("a successor warns %q", f.Warnings)
+	}
 	if f := b.full("b"); len(f.Warnings) != 0 || f.Held != "process group" {
 		t.Errorf("b, which sets none: %q, held by %q", f.Warnings, f.Held)
+	}
+}
+
+// status tells of a limit whether the cgroup holds it, also after a takeover.
+func TestStatusTellsWhichLimitsHold(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.service("a", "[service]\nexec = \"wit\"\n[resources]\npids_max = 77\n")
+	b.serveGroups(t)
+	b.awaitState("a", "running")
+	dir := strings.TrimPrefix(b.full("a").Held, "cgroup ")
+	for range 2 {
+		text, err := os.ReadFile(dir + "/pids.max")
+		holds := err == nil && string(text) == "77\n"
+		shown := b.must("status", "a")
+		row, refused := strings.Contains(shown, "Resources:   pids_max 77\n"), strings.Contains(shown, "Resources:   pids_max 77 (does not hold)\n")
+		if warned := strings.Contains(shown, "Warning:     what [resources]"); row != holds || refused == holds || warned == holds {
+			t.Errorf("pids.max is %q (%v), status shows\n%s", text, err, shown)
+		}
+		b.killServer()
 	}
 }
 

@@ -92,12 +92,7 @@ func (s *Supervisor) boot() error {
 			t.emergency(spec.Reserved, "the kernel's command line asks for a rescue; services start when the shell ends")
 			return nil
 		}
-		svs, err := s.bootSet()
-		if err != nil {
-			return err
-		}
-		t.startAll(svs, true)
-		return nil
+		return t.startBoot()
 	})
 }
 
@@ -289,7 +284,7 @@ func (s *Supervisor) restore(m memory) {
 		case sv == nil:
 			continue
 		}
-		sv.rt, sv.extra = rt, extra
+		sv.rt, sv.extra, sv.sent = rt, extra, rt.SigSeq
 	}
 	if m.how != "" {
 		s.ending = &ending{how: m.how, since: s.opt.Now(), by: m.by, scale: 1, status: m.status}
@@ -397,7 +392,10 @@ func (t *turn) reconcile(sv *service, ch keeper.Child, found bool) {
 	case keeper.Execed:
 		t.execed(sv)
 	}
-	t.signalAgain(sv)
+	if rt.State == state.Stopping && (rt.Killed || sv.cur.StopSignal == unix.SIGKILL) {
+		t.act(func() { t.s.killGroup(sv.name) })
+	}
+	t.signalAgain(sv, ch.Seq, false)
 }
 
 // later queues a fact of the welcome as if it had been told just now.

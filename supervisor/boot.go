@@ -23,7 +23,7 @@ type BootService struct {
 	TookMS  int64  `json:"took_ms"`  // from the one to the other
 }
 
-// Boot returns the first start of every service, the last to be ready first,
+// Boot returns the first start of every service that the boot started, the last to be ready first,
 // and the chain of those that the last one waited for.
 func (s *Supervisor) Boot() Boot {
 	s.mu.Lock()
@@ -75,6 +75,14 @@ func (s *Supervisor) awaited(sv *service) *service {
 		}
 	}
 	return last
+}
+
+// startBoot starts what a boot starts.
+func (t *turn) startBoot() error {
+	svs, err := t.s.bootSet()
+	t.boot = true
+	t.startAll(svs, true)
+	return err
 }
 
 // bootSet is what a boot starts: everything with status start, or the one

@@ -52,6 +52,7 @@ func (w *world) crash() {
 		w.s.take(n)
 		w.after("takeover: " + n.event.Kind.String() + " " + n.event.Tag)
 	}
+	w.allKilled()
 }
 
 // full is a journal that takes nothing.

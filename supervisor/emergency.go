@@ -83,9 +83,7 @@ func (s *Supervisor) onEmergency(ev keeper.Event) {
 		if ev.Tag != rescueTag || s.ending != nil {
 			return nil
 		}
-		svs, err := s.bootSet()
-		t.startAll(svs, true)
-		return err
+		return t.startBoot()
 	})
 	if err != nil {
 		s.say(LevelError, "cannot go on after the emergency shell: %v", err)

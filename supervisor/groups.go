@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"zinit/supervisor/cgroup"
-	"zinit/supervisor/keeper"
 	"zinit/supervisor/spec"
 	"zinit/supervisor/state"
 )
@@ -107,7 +106,7 @@ func (s *Supervisor) warnLimits(sv *service, err error) {
 		return
 	}
 	g.warned = sv.cur
-	g.fault = "what [resources] says does not hold: " + firstLine(err.Error())
+	g.fault = limitsText(err)
 	for controller, why := range s.groups.missing {
 		if strings.Contains(g.fault, "/"+controller+".") {
 			g.fault += fmt.Sprintf(" (%v)", why)
@@ -192,8 +191,7 @@ func (t *turn) signal(sv *service, next *state.Service, sig unix.Signal) {
 	if sv.preparing {
 		return
 	}
-	next.SigSeq, next.Sig = next.SigSeq+1, 0
-	order := keeper.Signal{Tag: sv.name, Run: next.Run, Seq: next.SigSeq, Sig: sig, ToGroup: true}
+	order := signalOrder(sv.name, next, next.Signal(int(sig), state.ToGroup), int(sig), state.ToGroup)
 	t.act(func() {
 		t.s.keeper.Signal(order)
 		if sig == unix.SIGKILL {

@@ -39,6 +39,7 @@ func hookCommand(sp *spec.Spec, h state.Hook) spec.Command {
 func (t *turn) beginHook(sv *service, next *state.Service, h state.Hook) {
 	next.Hook = h
 	next.HookSeq++
+	next.ForgetHook()
 	sv.hookPid = 0
 	seq, run, last := next.HookSeq, next.Run, next.Last
 	t.act(func() { t.s.spawnHelper(sv, h.String(), hookCommand(sv.cur, h), seq, run, hookEnv(h, last)) })
@@ -195,6 +196,7 @@ func (s *Supervisor) onHelperEnded(ev keeper.Event, text string) {
 		case kind == probeKind:
 			t.probed(sv, ev.Run, text)
 		case kind == reloadKind:
+			sv.reloadRun = sv.rt.Run
 			if sv.reloadFault = text; text != "" {
 				sv.reloadFault = "reload_exec failed: " + text
 				s.say(LevelWarn, "%s: %s", name, sv.reloadFault)
@@ -307,8 +309,7 @@ func (t *turn) signalHook(sv *service, next *state.Service, sig unix.Signal) {
 	if next.Hook == state.NoHook {
 		return
 	}
-	next.SigSeq, next.Sig = next.SigSeq+1, 0
-	order := keeper.Signal{Tag: keeper.HelperTag(next.Hook.String(), sv.name), Run: next.HookSeq, Seq: next.SigSeq, Sig: sig, ToGroup: true}
+	order := signalOrder(sv.name, next, next.Signal(int(sig), state.ToHook), int(sig), state.ToHook)
 	t.act(func() { t.s.keeper.Signal(order) })
 }
 
@@ -327,7 +328,9 @@ func (s *Supervisor) ReloadService(name string, by Cause) error {
 			return refuse(Refused, name, "zinit restart "+name+", or give its file reload_signal or reload_exec", "cannot reload %q: its file does not say how", name)
 		}
 		if sv.cur.ReloadSignal != 0 {
-			t.operatorSignal(sv, -int(sv.cur.ReloadSignal))
+			if err := t.operatorSignal(sv, sv.cur.ReloadSignal, state.ToMain); err != nil {
+				return err
+			}
 		} else {
 			sv.reloadFault = ""
 			t.noteReload(sv, true)
@@ -346,7 +349,9 @@ func reloadable(sv *service) bool {
 // reloadDue reports whether reload_exec number seq is due.
 func reloadDue(sv *service, seq uint64) bool { return sv.rt.Reload && sv.rt.HookSeq == seq }
 
-// noteReload notes that another reload_exec is due, or that none is any more.
+// noteReload notes that another reload_exec is due, or that none is any more. One
+// that is due and was not begun is no longer due by itself: the next one begins after
+// both were asked for, which is what either was promised.
 func (t *turn) noteReload(sv *service, due bool) {
 	t.touch(sv)
 	next := sv.rt
@@ -415,9 +420,10 @@ func (t *turn) reconcileHook(sv *service, helpers map[string]keeper.Child) {
 		t.afterHook(sv)
 		return
 	}
-	if _, known := helpers[keeper.HelperTag(h.String(), sv.name)]; known {
-		return
+	ch, known := helpers[keeper.HelperTag(h.String(), sv.name)]
+	if !known {
+		seq, run, last := sv.rt.HookSeq, sv.rt.Run, sv.rt.Last
+		t.act(func() { t.s.spawnHelper(sv, h.String(), hookCommand(sv.cur, h), seq, run, hookEnv(h, last)) })
 	}
-	seq, run, last := sv.rt.HookSeq, sv.rt.Run, sv.rt.Last
-	t.act(func() { t.s.spawnHelper(sv, h.String(), hookCommand(sv.cur, h), seq, run, hookEnv(h, last)) })
+	t.signalAgain(sv, ch.Seq, true)
 }

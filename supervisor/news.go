@@ -263,7 +263,7 @@ func (t *turn) goneBy(sv *service) {
 
 // onAsked is a signal from outside, or a request that the keeper passes on.
 func (s *Supervisor) onAsked(ev keeper.Event) {
-	by := Cause{Kind: "signal", PID: s.keeperPID, Text: "reload"}
+	by := Cause{Kind: "signal", PID: s.keeperPID, Signal: int(ev.Ask.Sig), Text: "reload"}
 	switch ev.Ask.What {
 	case keeper.Reload: // reads files: nobody waits for a disk
 		go func() {

@@ -6,10 +6,7 @@ import (
 	"slices"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
 	"zinit/graph"
-	"zinit/supervisor/keeper"
 	"zinit/supervisor/spec"
 	"zinit/supervisor/state"
 )
@@ -21,7 +18,8 @@ type Cause struct {
 	PID  int
 	Text string // what was asked, e.g. "start"
 
-	Token string // of a request that may come again; "": it has none
+	Signal int    // by which it was asked; 0: by none, or it is not known
+	Token  string // of a request that may come again; "": it has none
 }
 
 // String is the cause as it is shown: "start by uid 0, pid 812".
@@ -30,7 +28,11 @@ func (c Cause) String() string {
 		return fmt.Sprintf("%s by uid %d, pid %d", c.Text, c.UID, c.PID)
 	}
 	if c.Kind == "signal" {
-		return fmt.Sprintf("%s by a signal to pid %d", c.Text, c.PID)
+		sig := "a signal"
+		if c.Signal != 0 {
+			sig = "signal " + signalName(c.Signal)
+		}
+		return fmt.Sprintf("%s by %s to pid %d", c.Text, sig, c.PID)
 	}
 	if c.Text != "" {
 		return c.Text
@@ -150,9 +152,10 @@ func (s *Supervisor) settledUp(d *service) bool {
 func (t *turn) want(all []*service, why map[*service]string) {
 	for _, sv := range all {
 		next := sv.rt
-		next.Wanted, next.Starter = true, t.cause
+		next.Wanted, next.Starter, next.Boot = true, t.cause, next.Boot || t.boot
 		if next.State == state.Exited || next.State == state.Failed {
 			next.Attempts, next.RetryAt = 0, t.mono // due: those that come after it wait
+			next.Boot = t.boot
 		}
 		if next.Queued && !next.Again { // a stop that was not told yet is taken back,
 			next.Queued = t.leaves(sv) // or becomes a restart
@@ -231,7 +234,7 @@ func (t *turn) takeDown(all, asked []*service, again bool) {
 	for _, sv := range all {
 		back := again || bound[sv]
 		next := sv.rt
-		next.Wanted = back
+		next.Wanted, next.Boot = back, false
 		if active(&next) && next.State != state.Stopping {
 			next.Queued, next.Again, next.RetryAt = true, back, 0
 		}
@@ -348,54 +351,10 @@ func (s *Supervisor) Kill(name string, sig syscall.Signal, by Cause) error {
 		if rootsOf(sv) == (roots{}) {
 			return refuse(NotRunning, name, "", "service not running: %s", name)
 		}
-		t.operatorSignal(sv, int(sig))
+		if err := t.operatorSignal(sv, sig, state.ToGroup); err != nil {
+			return err
+		}
 		s.say(LevelInfo, "%s: signal %s sent (%s)", name, signalName(int(sig)), by)
 		return nil
 	})
-}
-
-// operatorSignal sends a signal that somebody asked for: sig to the group of a
-// run, or -sig to its main process. Without one it is for a hook, and for all that
-// the main process has left.
-func (t *turn) operatorSignal(sv *service, sig int) {
-	t.touch(sv)
-	next := sv.rt
-	next.SigSeq, next.Sig = next.SigSeq+1, sig
-	order := keeper.Signal{Tag: sv.name, Run: next.Run, Seq: next.SigSeq, Sig: syscall.Signal(max(sig, -sig)), ToGroup: sig > 0}
-	if next.Pid == 0 {
-		t.signalHook(sv, &next, order.Sig)
-	}
-	t.set(sv, next)
-	t.act(func() {
-		t.s.keeper.Signal(order)
-		if next.Left && t.s.groups.tree != nil {
-			t.s.signalRest(sv.name, next.Last.Pid, order.Sig)
-		}
-	})
-}
-
-// signalAgain repeats the signals of a stop, and after them the one that an
-// operator asked for; the keeper does not act twice on a number.
-func (t *turn) signalAgain(sv *service) {
-	rt := sv.rt
-	again := func(seq uint64, sig int) {
-		order := keeper.Signal{Tag: sv.name, Run: rt.Run, Seq: seq, Sig: unix.Signal(max(sig, -sig)), ToGroup: sig > 0}
-		t.act(func() { t.s.keeper.Signal(order) })
-	}
-	last := rt.SigSeq
-	if rt.Sig != 0 {
-		last--
-	}
-	switch {
-	case rt.State != state.Stopping:
-	case rt.Killed, sv.cur.StopSignal == unix.SIGKILL:
-		again(last, int(unix.SIGKILL))
-		t.act(func() { t.s.killGroup(sv.name) })
-	case last >= 2:
-		again(last-1, int(sv.cur.StopSignal))
-		again(last, int(unix.SIGCONT))
-	}
-	if rt.Sig != 0 {
-		again(rt.SigSeq, rt.Sig)
-	}
 }

@@ -99,7 +99,7 @@ func (w *world) starting() int {
 // maySignal holds what must be true when a service is told to stop.
 func (w *world) maySignal(r *run, sig unix.Signal) {
 	sv := w.s.services[r.Tag]
-	if sv == nil || sig == unix.SIGKILL || sv.rt.Sig == int(sig) {
+	if sv == nil || sig == unix.SIGKILL {
 		return
 	}
 	rt := &sv.rt

@@ -54,7 +54,7 @@ func (s *Supervisor) Defines(name string) bool {
 func (s *Supervisor) info(sv *service) Info {
 	rt := &sv.rt
 	i := Info{Name: sv.name, State: s.stateOf(sv), IsTarget: sv.spec.Target, Wanted: rt.Wanted, Class: sv.spec.Class.String(),
-		SinceMS: rt.Since / 1e6, Reason: s.reason(sv), Changed: sv.cur != nil && sv.cur != sv.spec && rt.Alive()}
+		SinceMS: rt.Since / 1e6, Reason: s.reason(sv), Changed: sv.cur != nil && rt.Alive() && !sv.cur.Same(sv.spec)}
 	if rt.SinceMono != 0 {
 		i.AgeMS = max(s.opt.Now()-rt.SinceMono, 0) / 1e6
 	}
@@ -182,8 +182,9 @@ func (s *Supervisor) full(name string) (Full, error) {
 	f.Contained, f.Ports, f.PortConflict = s.contained(sv), sp.Ports, s.portConflict(sv)
 	f.Dependencies, f.Dependents = s.edges(sv)
 	f.Warnings = append(f.Warnings, sv.beside(f.Reason)...)
-	if sv.group.fault != "" {
-		f.Warnings = append(f.Warnings, sv.group.fault)
+	f.Resources = s.resourcesOf(sv)
+	if fault := s.limitFault(sv, f.Resources); fault != "" {
+		f.Warnings = append(f.Warnings, fault)
 	}
 	for _, p := range s.config.Problems {
 		if p.Warning && p.File == sp.File {

@@ -111,6 +111,9 @@ func (sv *service) beside(reason string) (list []string) {
 	if sv.hookFault != "" {
 		list = append(list, sv.hookFault)
 	}
+	if sv.reloadFault != "" && sv.reloadRun == sv.rt.Run {
+		list = append(list, fmt.Sprintf("%s (run %d)", sv.reloadFault, sv.reloadRun))
+	}
 	return list
 }
 

@@ -166,7 +166,7 @@ func decodeService(payload []byte) (rt state.Service, extra []byte, err error) {
 			extra = append(extra, d.Raw()...)
 		}
 	}
-	w.from[1] = nil // its name
+	w.from[1], w.from[53] = nil, nil // its name, and the one signal that was remembered before 55
 	walk(&rt, &w)
 	for _, raw := range w.from {
 		extra = append(extra, raw...)
@@ -236,8 +236,9 @@ func walk(rt *state.Service, w *walker) {
 	number(w, 48, &rt.UID)
 	number(w, 50, &rt.LookBy)
 	flag(w, 52, &rt.Last.OOM)
-	number(w, 53, &rt.Sig)
 	flag(w, 54, &rt.Reload)
+	text(w, 55, &rt.Sigs)
+	flag(w, 56, &rt.Boot)
 }
 
 func number[T ~int | ~int64 | ~uint64 | ~uint8](w *walker, id uint64, p *T) {

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"maps"
@@ -19,7 +20,8 @@ type plan struct {
 	removed []string
 	changed []string
 	same    int
-	restart bool // at once what runs and has changed
+	retold  []string // of these: they say it in other words, or elsewhere
+	restart bool     // at once what runs and has changed
 }
 
 // errDryRun ends a turn that only asked what would happen.
@@ -96,6 +98,9 @@ func (s *Supervisor) plan(c *Config) (*plan, error) {
 			p.changed = append(p.changed, name)
 		default:
 			p.same++
+			if now := c.Specs[name]; now.File != sv.spec.File || !bytes.Equal(now.Source, sv.spec.Source) {
+				p.retold = append(p.retold, name)
+			}
 		}
 		set = append(set, c.Specs[name].Node())
 	}
@@ -104,7 +109,7 @@ func (s *Supervisor) plan(c *Config) (*plan, error) {
 			p.removed = append(p.removed, name)
 		}
 	}
-	if len(p.added)+len(p.removed)+len(p.changed) == 0 {
+	if len(p.added)+len(p.removed)+len(p.changed)+len(p.retold) == 0 {
 		p.graph = s.graph
 		return p, nil
 	}
@@ -176,7 +181,7 @@ func (t *turn) adopt(p *plan) error {
 	t.keepConfig()
 	same := s.config.Settings == p.config.Settings && maps.Equal(s.config.Runtime, p.config.Runtime)
 	s.config = p.config
-	if len(p.added)+len(p.removed)+len(p.changed) == 0 && same {
+	if len(p.added)+len(p.removed)+len(p.changed)+len(p.retold) == 0 && same {
 		return nil
 	}
 	t.act(func() { s.logs.LimitTotal(p.config.Settings.TotalBytes) })
@@ -187,6 +192,17 @@ func (t *turn) adopt(p *plan) error {
 	for _, name := range p.changed {
 		t.touch(s.services[name])
 		s.services[name].spec = p.config.Specs[name]
+	}
+	for _, name := range p.retold { // which is no news for a run
+		sv, now := s.services[name], p.config.Specs[name]
+		t.touch(sv)
+		if sv.group.warned == sv.spec {
+			sv.group.warned = now
+		}
+		if sv.cur == sv.spec {
+			sv.cur = now
+		}
+		sv.spec = now
 	}
 	for _, name := range p.added {
 		if old := s.services[name]; old != nil {

@@ -89,7 +89,8 @@ type Full struct {
 	Health       *Health           `json:"health,omitempty"`
 	StatusText   string            `json:"status_text,omitempty"` // what it says of itself, by sd_notify
 	File         string            `json:"file,omitempty"`
-	Limits       map[string]string `json:"limits,omitempty"` // of its file
+	Limits       map[string]string `json:"limits,omitempty"`    // of its file
+	Resources    map[string]string `json:"resources,omitempty"` // the same; one that no cgroup holds says so
 	Ports        []uint16          `json:"ports,omitempty"`
 	PortConflict string            `json:"port_conflict,omitempty"` // who holds them, while that blocks it
 	Contained    string            `json:"contained,omitempty"`     // what holds its processes together: "process group", "cgroup PATH"

@@ -37,6 +37,7 @@ type sim struct {
 
 	ignoresTerm map[string]bool // these live until SIGKILL
 	failsToRun  map[string]bool
+	unheard     bool       // orders do not reach the keeper
 	endings     sync.Mutex // of ends and end: a server may end while its successor does
 	ends        int        // End messages
 	end         keeper.End // the last of them
@@ -130,7 +131,7 @@ func (sm *sim) begin(f files) {
 	if err != nil {
 		sm.t.Fatal(err)
 	}
-	sm.s.journal = j
+	sm.s.journal, sm.s.booted = j, sm.now
 	sm.Hold("journal", j.FD())
 	c := f.config(sm.t)
 	err = sm.s.decide("boot", func(t *turn) error {
@@ -138,9 +139,7 @@ func (sm *sim) begin(f files) {
 		if err := t.holdSpecs(c); err != nil {
 			return err
 		}
-		svs, err := sm.s.bootSet()
-		t.startAll(svs, true)
-		return err
+		return t.startBoot()
 	})
 	if err != nil {
 		sm.t.Fatal(err)
@@ -181,7 +180,7 @@ func (sm *sim) gate(name string) {
 // The keeper's side.
 
 func (sm *sim) Spawn(o keeper.Spawn) {
-	if sm.facts[key(o.Tag, o.Run)] != nil {
+	if sm.unheard || sm.facts[key(o.Tag, o.Run)] != nil {
 		return // asked again: same answer, no act
 	}
 	if p := sm.procs[o.Tag]; p != nil && p.alive {
@@ -203,6 +202,10 @@ func (sm *sim) Spawn(o keeper.Spawn) {
 
 func (sm *sim) Signal(o keeper.Signal) {
 	p := sm.procs[o.Tag]
+	if sm.unheard {
+		return
+	}
+	sm.queue = append(sm.queue, keeper.Event{Kind: keeper.Signaled, Tag: o.Tag, Run: o.Run, Seq: o.Seq})
 	if p == nil || p.run != o.Run || !p.alive || o.Seq <= p.seq {
 		return
 	}
@@ -211,7 +214,7 @@ func (sm *sim) Signal(o keeper.Signal) {
 		return
 	}
 	sm.note("%s %s", signalName(int(o.Sig)), o.Tag)
-	if o.Sig == unix.SIGKILL || !sm.ignoresTerm[o.Tag] {
+	if o.Sig == unix.SIGKILL || o.Sig != unix.SIGUSR1 && o.Sig != unix.SIGUSR2 && o.Sig != unix.SIGHUP && !sm.ignoresTerm[o.Tag] {
 		sm.die(o.Tag, 0, o.Sig)
 	}
 }
@@ -282,7 +285,7 @@ func (sm *sim) crash() {
 		unix.Close(fd)
 	}
 	sm.s.journal.Close()
-	sm.queue = nil
+	sm.queue, sm.unheard = nil, false
 	sm.gen++
 	w := &keeper.Welcome{Generation: sm.gen + 1, KeeperPID: 1, Held: map[string][]int{}}
 	for _, k := range slices.Sorted(maps.Keys(sm.facts)) {
@@ -320,7 +323,7 @@ func (sm *sim) run() {
 		}
 		ev := sm.queue[0]
 		sm.queue = sm.queue[1:]
-		if ev.Kind == keeper.Held {
+		if ev.Kind == keeper.Held || ev.Kind == keeper.Signaled {
 			sm.s.Deliver(ev)
 			continue
 		}

@@ -134,7 +134,7 @@ func (w *world) ask(s step) {
 		}
 		_, err = w.s.Restart(names, me, StopOptions{})
 	case "kill":
-		err = w.s.Kill(names[0], syscall.Signal(max(s.num(1), 1)), me)
+		err = w.kill(names[0], syscall.Signal(max(s.num(1), 1)))
 	case "renew":
 		err = w.renew(names[0])
 	case "reload", "reload-restart":

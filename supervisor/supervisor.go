@@ -168,10 +168,12 @@ type service struct {
 	preparing   bool          // its spawn waits for env_file or user look-ups
 	removed     bool          // to be forgotten when it is gone
 	reloadFault string        // how its latest reload_exec failed; "": it did not
+	reloadRun   uint64        // the run that it was for
 	armed       int64         // when the heap has it looked at; 0: it is not in there
 	place       int           // of it in the heap, from 1
 	extra       []byte        // fields of its record that this version does not know
 	group       grouped       // its cgroup
+	sent        uint64        // highest number of its signals that the keeper has answered
 	ports       portCheck     // of the next run
 	changed     chan struct{} // closed at its next transition; nil: nobody waits
 }
@@ -267,6 +269,9 @@ func (s *Supervisor) Deliver(ev keeper.Event) {
 	case keeper.Held: // the loop may be waiting for it
 		s.logs.Held(ev.Name, errnoError(ev.Errno))
 		s.held(ev)
+		return
+	case keeper.Signaled:
+		s.signaled(ev)
 		return
 	case keeper.Lost:
 		close(s.lost)

@@ -34,6 +34,7 @@ type turn struct {
 	starting int          // and those that are starting
 	number   uint64       // of the transition being applied, 0: none
 	after    uint64       // the transition that what is done now follows from, 0: none
+	boot     bool         // what it starts, the boot starts
 	own      bool         // what happened to a service follows from its own last transition
 	seq      uint64       // of the supervisor before the turn
 	undoes   []func()     // put back what is not a service's

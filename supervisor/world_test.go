@@ -41,9 +41,10 @@ type world struct {
 	latest    map[string]*run // by tag
 	ordered   map[string]bool // by tag and run: its spawn was ordered, perhaps on a wire that was cut
 	ends      map[string]string
-	reloads   map[string]int    // processes of reload_exec, by service
-	owed      map[string]uint64 // the run for which one was asked for, and none has been since
-	queue     []keeper.Event    // what the keeper has told and nobody has read yet
+	reloads   map[string]int             // processes of reload_exec, by service
+	owed      map[string]uint64          // the run for which one was asked for, and none has been since
+	kills     map[string][]keeper.Signal // asked for and not arrived yet, by tag and run
+	queue     []keeper.Event             // what the keeper has told and nobody has read yet
 	waits     []wait
 	held      map[string]int
 	watched   map[string]func() // readiness pipes, by the name under which they are held
@@ -96,7 +97,7 @@ type wait struct {
 
 func newWorld(t tester, p *history) *world {
 	w := &world{t: t, p: p, files: p.files, now: 1e12, pid: 100, runs: map[string]*run{}, latest: map[string]*run{}, ordered: map[string]bool{},
-		ends: map[string]string{}, reloads: map[string]int{}, owed: map[string]uint64{}, held: map[string]int{}, habits: map[string]*habit{}, wire: -1, known: map[string]string{},
+		ends: map[string]string{}, reloads: map[string]int{}, owed: map[string]uint64{}, kills: map[string][]keeper.Signal{}, held: map[string]int{}, habits: map[string]*habit{}, wire: -1, known: map[string]string{},
 		stopped: map[string]bool{}, streak: map[string]int{}, stoppedBy: map[string]string{}}
 	w.successor()
 	j, err := journal.Create()
@@ -111,9 +112,7 @@ func newWorld(t tester, p *history) *world {
 		if err := t.holdSpecs(c); err != nil {
 			return err
 		}
-		svs, err := w.s.bootSet()
-		t.startAll(svs, true)
-		return err
+		return t.startBoot()
 	})
 	if err != nil {
 		t.Fatalf("boot: %v", err)
@@ -264,6 +263,7 @@ func (w *world) Signal(o keeper.Signal) {
 	if !w.passes() {
 		return
 	}
+	w.queue = append(w.queue, keeper.Event{Kind: keeper.Signaled, Tag: o.Tag, Run: o.Run, Seq: o.Seq})
 	r := w.runs[key(o.Tag, o.Run)]
 	if r == nil || !r.lives() || o.Seq <= r.Seq {
 		return
@@ -272,7 +272,9 @@ func (w *world) Signal(o keeper.Signal) {
 	if o.Sig == unix.SIGCONT {
 		return
 	}
-	w.maySignal(r, o.Sig)
+	if !w.killed(r, o) {
+		w.maySignal(r, o.Sig)
+	}
 	w.note("%s %s", signalName(int(o.Sig)), o.Tag)
 	h := w.habit(o.Tag)
 	switch {
@@ -359,7 +361,11 @@ func (w *world) read(n int) {
 	for ; n > 0 && len(w.queue) > 0; n-- {
 		ev := w.queue[0]
 		w.queue = w.queue[1:]
-		if ev.Kind == keeper.Held {
+		switch ev.Kind {
+		case keeper.Signaled:
+			n++
+			fallthrough
+		case keeper.Held:
 			w.s.Deliver(ev)
 			continue
 		}

@@ -201,7 +201,7 @@ func (s *session) bootVerb() *command {
 
 func (s *session) boot(b supervisor.Boot) {
 	row := func(lead string, v supervisor.BootService) {
-		took := "not ready yet"
+		took := "not ready, " + v.State
 		if v.ReadyMS >= 0 {
 			took = fmt.Sprintf("took %dms", v.TookMS)
 		}

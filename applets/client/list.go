@@ -3,6 +3,8 @@ package client
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"zinit/supervisor"
@@ -196,6 +198,13 @@ func (s *session) fullRest(f supervisor.Full, row func(label, format string, arg
 	}
 	if len(f.Limits) > 0 {
 		row("Limits", "%s", strings.TrimPrefix(fmt.Sprint(f.Limits), "map"))
+	}
+	if len(f.Resources) > 0 {
+		var all []string
+		for _, key := range slices.Sorted(maps.Keys(f.Resources)) {
+			all = append(all, key+" "+f.Resources[key])
+		}
+		row("Resources", "%s", strings.Join(all, ", "))
 	}
 	if u := f.Usage; u != nil {
 		row("Uses", "%s, cpu %.1f%% (%s), processes: %d", bytesText(u.MemoryBytes), u.CPUPercent, cpuText(u.CPUMS), u.Processes)

@@ -44,11 +44,13 @@ func setAction(handler uintptr, signals ...uintptr) {
 // asks is what has been asked by signals.
 type asks [Restart + 1]struct {
 	times, acked uint64
+	sig          syscall.Signal // by which it was asked for last
 	owed         bool
 }
 
-func (a *asks) ask(what Asking) {
+func (a *asks) ask(what Asking, sig syscall.Signal) {
 	a[what].times++
+	a[what].sig = sig
 	a[what].owed = true
 }
 
@@ -78,7 +80,7 @@ func (a *asks) told() {
 func (a *asks) pending() (list []Ask) {
 	for i := range a {
 		if a[i].owed {
-			list = append(list, Ask{Asking(i), a[i].times})
+			list = append(list, Ask{Asking(i), a[i].times, a[i].sig})
 		}
 	}
 	return list
@@ -88,7 +90,7 @@ func (a *asks) pending() (list []Ask) {
 func (a *asks) unacknowledged() (list []Ask) {
 	for i := range a {
 		if a[i].times > a[i].acked {
-			list = append(list, Ask{Asking(i), a[i].times})
+			list = append(list, Ask{Asking(i), a[i].times, a[i].sig})
 		}
 	}
 	return list
@@ -118,7 +120,7 @@ func (k *keeper) hearOnce() {
 		k.restart()
 		return
 	}
-	k.asks.ask(what)
+	k.asks.ask(what, sig)
 	k.flush()
 	if what.Ends() {
 		k.hurryUp()

@@ -21,10 +21,14 @@ import (
 //
 // The change of user has cleared the effective set, and what is asked for and
 // cannot be given is EPERM of step 4.
+//
+// A user who has no capability at all, and is to keep none, cannot do step 1 and
+// need not: what is still in the bounding set is there for programs with a setuid bit
+// or capabilities of their own, and no_new_privileges keeps those from it.
 
 // bound takes what is not kept out of the bounding set, as far as it is there.
 func (j *job) bound(s *slot) {
-	if j.spawn.Caps == nil {
+	if j.spawn.Caps == nil || j.bare() {
 		return
 	}
 	for n := range maxCap + 1 {
@@ -37,6 +41,14 @@ func (j *job) bound(s *slot) {
 		}
 	}
 	s.add(stepCaps, mustNot, unix.SYS_PRCTL, unix.PR_SET_KEEPCAPS, 1, 0, 0, 0)
+}
+
+// bare reports whether nothing is to be kept by a user who has nothing.
+func (j *job) bare() bool {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	return j.spawn.Caps != nil && *j.spawn.Caps == 0 && os.Geteuid() != 0 &&
+		unix.Capget(&header, &data[0]) == nil && data[0].Permitted|data[1].Permitted == 0
 }
 
 // keepCaps makes the kept capabilities all that the child has.
@@ -66,7 +78,7 @@ func (j *job) keepCaps(s *slot) {
 // confine keeps programs of the run from gaining what it has not got, by
 // setuid bits or capabilities of files. It needs no privilege.
 func (j *job) confine(s *slot) {
-	if j.spawn.NoNewPrivs {
+	if j.spawn.NoNewPrivs || j.bare() {
 		s.add(stepNoNewPrivs, mustNot, unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 	}
 }

@@ -130,7 +130,8 @@ func (w *Welcome) add(kind byte, d *decoder, fds []int) []int {
 			w.Children = append(w.Children, ev.child())
 		}
 	case recAsk:
-		if a := d.ask(); !d.bad {
+		a := d.ask()
+		if d.by(&a); !d.bad {
 			w.Asked = append(w.Asked, a)
 		}
 	case recKilled:

@@ -242,6 +242,19 @@ func decodeRequest(kind byte, d *decoder) (request, error) {
 func (e *encoder) ask(a Ask) { e.u8(byte(a.What)); e.u64(a.Times) }
 func (d *decoder) ask() Ask  { return Ask{What: Asking(d.u8()), Times: d.u64()} }
 
+// by is the signal of an ask, at the end of its record, where an older keeper has
+// nothing and an older server does not look.
+func (e *encoder) by(a Ask) {
+	if a.Sig != 0 {
+		e.u8(byte(a.Sig))
+	}
+}
+func (d *decoder) by(a *Ask) {
+	if len(d.b) > 0 {
+		a.Sig = syscall.Signal(d.u8())
+	}
+}
+
 func (e *encoder) spawn(s *Spawn) {
 	e.str(s.Tag)
 	e.u64(s.Run)
@@ -356,6 +369,7 @@ func (e *encoder) event(kind byte, ev *Event) {
 	for _, f := range ev.FDs {
 		e.str(f.Name)
 	}
+	e.by(ev.Ask)
 	e.end(at)
 }
 
@@ -372,6 +386,7 @@ func (d *decoder) event() Event {
 	for range d.count(maxPassed, 4) {
 		ev.FDs = append(ev.FDs, NamedFD{Name: d.str(MaxName), FD: -1})
 	}
+	d.by(&ev.Ask)
 	return ev
 }
 

@@ -23,7 +23,7 @@ func everyRequest() []request {
 		{kind: recSpawn, spawn: full}, {kind: recSpawn, spawn: Spawn{Tag: "x", Umask: -1}},
 		{kind: recSignal, signal: Signal{Tag: "web", Run: 7, Seq: 9, Sig: 64, ToGroup: true}},
 		{kind: recAck, ack: Gone, spawn: Spawn{Tag: "web", Run: 7}},
-		{kind: recAckAsk, ask: Ask{Reboot, 3}},
+		{kind: recAckAsk, ask: Ask{What: Reboot, Times: 3}},
 		{kind: recHold, name: "journal", nfds: 3}, {kind: recDrop, name: "journal"},
 		{kind: recEnd, end: End{How: PowerOff, Status: -1}},
 		{kind: recSeen, num: 1 << 40}, {kind: recUpgrade, num: 1 << 50},
@@ -67,11 +67,27 @@ func TestAnUpgradeWithoutANumberIsUnderstood(t *testing.T) {
 	}
 }
 
+// A keeper of a time when an ask did not name its signal is understood, and an ask
+// that names it is by a server of that time: it does not look behind what it knows.
+func TestAnAskWithoutASignalIsUnderstood(t *testing.T) {
+	for _, want := range []Ask{{Stop, 2, 0}, {Stop, 2, unix.SIGINT}} {
+		var e encoder
+		e.ask(want)
+		old := (&decoder{b: e.b}).ask()
+		e.by(want)
+		var w Welcome
+		w.add(recAsk, &decoder{b: e.b}, nil)
+		if len(w.Asked) != 1 || w.Asked[0] != want || old != (Ask{Stop, 2, 0}) {
+			t.Errorf("%+v is read as %+v, of old as %+v", want, w.Asked, old)
+		}
+	}
+}
+
 func TestEventsComeBackAsTheyWere(t *testing.T) {
 	want := Event{
 		Kind: Exited, Tag: "web", Run: 1 << 63, Pid: 4711, StartTime: 99, Step: "chdir", Errno: syscall.ENOENT,
 		Status: 0x8b, NoExec: true, AtNS: -5, UserUS: 1, SysUS: 2, MaxRSSKB: 3, Seq: 4, Outcome: Pending,
-		Name: "n", Ask: Ask{Stop, 2}, FDs: []NamedFD{{"pipe/web/1/out", -1}, {"x", -1}},
+		Name: "n", Ask: Ask{Stop, 2, unix.SIGTERM}, FDs: []NamedFD{{"pipe/web/1/out", -1}, {"x", -1}},
 	}
 	var e encoder
 	e.event(recEvent, &want)

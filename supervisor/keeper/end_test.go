@@ -118,7 +118,7 @@ func TestTermWhileTheServerHangsEndsInOrder(t *testing.T) {
 	s.send(unix.SIGSTOP)
 	w.send(unix.SIGTERM)
 	n := w.server()
-	if len(n.welcome.Asked) != 1 || n.welcome.Asked[0] != (Ask{Stop, 1}) {
+	if len(n.welcome.Asked) != 1 || n.welcome.Asked[0] != (Ask{Stop, 1, unix.SIGTERM}) {
 		t.Errorf("the successor is told %+v", n.welcome.Asked)
 	}
 	n.end(0)
@@ -152,9 +152,9 @@ func TestEveryOneOfManyTermsIsHeardWhileServersDie(t *testing.T) {
 	s := w.server().ready()
 	for n := uint64(1); n <= 10; n++ {
 		w.send(unix.SIGTERM)
-		waitUntil(t, "the request to be told", func() bool { return s.next(Asked).Ask == Ask{Stop, n} })
+		waitUntil(t, "the request to be told", func() bool { return s.next(Asked).Ask == Ask{Stop, n, unix.SIGTERM} })
 		s = s.kill()
-		if len(s.welcome.Asked) != 1 || s.welcome.Asked[0] != (Ask{Stop, n}) {
+		if len(s.welcome.Asked) != 1 || s.welcome.Asked[0] != (Ask{Stop, n, unix.SIGTERM}) {
 			t.Fatalf("after %d requests the next server is told %+v", n, s.welcome.Asked)
 		}
 		s.ready()

@@ -327,22 +327,22 @@ func TestTermIsAskedEachTime(t *testing.T) {
 		}
 	}
 	signal(syscall.SIGHUP)
-	if ev := s.next(Asked); ev.Ask != (Ask{Reload, 1}) {
+	if ev := s.next(Asked); ev.Ask != (Ask{Reload, 1, unix.SIGHUP}) {
 		t.Errorf("HUP asks %+v", ev.Ask)
 	}
-	s.do(order{Op: "ackask", Ask: Ask{Reload, 1}})
+	s.do(order{Op: "ackask", Ask: Ask{What: Reload, Times: 1}})
 	signal(syscall.SIGTERM)
-	if ev := s.next(Asked); ev.Ask != (Ask{Stop, 1}) {
+	if ev := s.next(Asked); ev.Ask != (Ask{Stop, 1, unix.SIGTERM}) {
 		t.Errorf("TERM asks %+v", ev.Ask)
 	}
 	signal(syscall.SIGTERM)
-	if ev := s.next(Asked); ev.Ask != (Ask{Stop, 2}) {
+	if ev := s.next(Asked); ev.Ask != (Ask{Stop, 2, unix.SIGTERM}) {
 		t.Errorf("a second TERM asks %+v", ev.Ask)
 	}
-	s.do(order{Op: "ackask", Ask: Ask{Stop, 1}})
+	s.do(order{Op: "ackask", Ask: Ask{What: Stop, Times: 1}})
 	s.quiet()
 	n := s.kill()
-	if len(n.welcome.Asked) != 1 || n.welcome.Asked[0] != (Ask{Stop, 2}) {
+	if len(n.welcome.Asked) != 1 || n.welcome.Asked[0] != (Ask{Stop, 2, unix.SIGTERM}) {
 		t.Errorf("the successor is told %+v", n.welcome.Asked)
 	}
 	n.end(0)

@@ -164,6 +164,7 @@ func (a Asking) Ends() bool { return a >= Stop && a <= Halt }
 type Ask struct {
 	What  Asking
 	Times uint64
+	Sig   syscall.Signal // the last of these; 0: an older keeper does not say
 }
 
 // NamedFD is a descriptor under the name by which the keeper holds it.

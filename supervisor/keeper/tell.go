@@ -264,6 +264,7 @@ func (k *keeper) packHead() {
 	for _, a := range k.asks.unacknowledged() {
 		at := k.enc.begin(recAsk)
 		k.enc.ask(a)
+		k.enc.by(a)
 		k.enc.end(at)
 	}
 	if k.killed {

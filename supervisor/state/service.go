@@ -112,12 +112,13 @@ type Service struct {
 
 	Since     int64
 	SinceMono int64
-	SigSeq    uint64 // of the last signal sent; grows over all runs
-	Sig       int    // which that was, if an operator asked for it, negative: to the main process alone; 0: it was part of a stop
+	SigSeq    uint64 // of the last signal ordered; grows over all runs
+	Sigs      string // which that was, and those before it: see Signal
 
 	Seq        uint64 // number of its last transition
-	FirstStart int64  // when its first run began, and
-	FirstReady int64  // when that was ready or done: what a boot took
+	Boot       bool   // the boot has it come up, and nobody else has had a say in it
+	FirstStart int64  // when the boot began its first run; 0: it did not, and
+	FirstReady int64  // when it was ready or done by that: what a boot took
 
 	Failure Failure // why it failed; kept while Stopping towards Failed
 	Last    Exit
@@ -192,7 +193,7 @@ func (s Service) Step(ev Event, wall, mono int64) (Service, Effect, error) {
 	}
 	if do&Spawn != 0 {
 		s.Run++
-		s.Live, s.Pid, s.OK, s.Sig = true, 0, false, 0
+		s.Live, s.Pid, s.OK, s.Sigs = true, 0, false, ""
 		s.Hook, s.PostDue, s.MainGone, s.Reload = NoHook, false, false, false
 		s.ProbeAt, s.ProbeFailures, s.Unwell, s.StatusText = 0, 0, "", ""
 	}
@@ -217,13 +218,14 @@ func (s *Service) leave(to State, wall, mono int64) {
 	}
 	switch to {
 	case Starting:
-		if s.FirstStart == 0 {
+		if s.Boot && s.FirstStart == 0 {
 			s.FirstStart = mono
 		}
 	case Running, Exited:
-		if s.FirstReady == 0 && s.FirstStart != 0 {
+		if s.Boot && s.FirstStart != 0 {
 			s.FirstReady = mono
 		}
+		s.Boot = false
 	}
 	s.State, s.Since, s.SinceMono = to, wall, mono
 }
