@@ -91,7 +91,7 @@ func TestARefusedStepNamesItsKeyAndTheRemedy(t *testing.T) {
 		Chroot: "/jail", TTY: "/dev/tty9", Exec: spec.Command{Argv: []string{"/bin/web"}}}
 	for step, want := range map[string][]string{
 		"nice": {"nice = -5", "CAP_SYS_NICE"}, "ionice": {"realtime:2", "CAP_SYS_NICE"}, "setuid": {`user "www"`, "not run as root"},
-		"setgroups": {`user "www"`, "not run as root"}, "capabilities": {"[net_bind_service]", "CAP_SETPCAP"}, "limit": {"[limits]", "CAP_SYS_RESOURCE"},
+		"setgroups": {`user "www"`, "not run as root"}, "capabilities": {"[net_bind_service]", "CAP_SETPCAP"}, "limit": {"[limits]", "CAP_SYS_RESOURCE, and nofile ends at /proc/sys/fs/nr_open"},
 		"oom_score_adj": {"oom_score_adj", "CAP_SYS_RESOURCE"}, "chroot": {`"/jail"`, "CAP_SYS_CHROOT"}, "tty": {`"/dev/tty9"`, "another session"},
 		"chdir": {`"/srv"`, `inside chroot "/jail"`}, "cpus": {"cpus", "root"}, "no_new_privileges": {"no_new_privileges"}, "cgroup": {"cgroup"}, "clone": {"pids.max"},
 	} {

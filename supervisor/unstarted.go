@@ -153,7 +153,7 @@ func spawnText(sp *spec.Spec, step string, errno syscall.Errno) string {
 	case "oom_score_adj":
 		return with("cannot set oom_score_adj", "below zinit's own it needs CAP_SYS_RESOURCE")
 	case "limit":
-		return with("cannot set what [limits] says"+highLimits(sp), "above the hard limit that zinit has it needs CAP_SYS_RESOURCE")
+		return with("cannot set what [limits] says"+highLimits(sp), "above the hard limit that zinit has it needs CAP_SYS_RESOURCE, and nofile ends at /proc/sys/fs/nr_open")
 	case "capabilities":
 		return with(fmt.Sprintf("cannot keep only capabilities = [%s]", capabilityText(sp)),
 			"only what zinit has itself can be kept, and dropping the others needs CAP_SETPCAP: see Cap in /proc/self/status")
