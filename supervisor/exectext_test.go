@@ -175,4 +175,8 @@ func TestReasonsNameWhatIsClosedCutShortOrTooHigh(t *testing.T) {
 	if got := spawnText(sp, "limit", unix.EPERM); !strings.HasPrefix(got, "cannot set what [limits] says of nofile: ") {
 		t.Errorf("got %q", got)
 	}
+	sp.Exec.Argv = []string{"x"} // the rest comes from an env_file
+	if got := spawnText(sp, "message", unix.E2BIG); !strings.HasSuffix(got, "are more than the 160 KiB that zinit passes on; the command and env of its file are 0 KiB") {
+		t.Errorf("got %q", got)
+	}
 }

@@ -165,7 +165,7 @@ func spawnText(sp *spec.Spec, step string, errno syscall.Errno) string {
 		return fmt.Sprintf("cannot enter its cgroup: %v; the next try makes a new one", errno)
 	case "message":
 		if errno == unix.E2BIG {
-			return fmt.Sprintf("cannot run %q: arguments and environment are %s, more than the 160 KiB that zinit passes on", sp.Exec.Argv[0], size(argumentBytes(sp)))
+			return fmt.Sprintf("cannot run %q: arguments and environment are more than the 160 KiB that zinit passes on; the command and env of its file are %s", sp.Exec.Argv[0], size(argumentBytes(sp)))
 		}
 		return fmt.Sprintf("cannot start: %v; the command or an attribute is out of range", errno)
 	case "clone", "pipe":
