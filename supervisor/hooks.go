@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -195,6 +196,9 @@ func (s *Supervisor) onHelperEnded(ev keeper.Event, text string) {
 		case kind == probeKind:
 			t.probed(sv, ev.Run, text)
 		case kind == reloadKind:
+			if text == killedText && sv.reloadLate == ev.Run {
+				text += ", at its timeout of " + short(reloadTimeout(sv))
+			}
 			if sv.reloadFault = text; text != "" {
 				sv.reloadFault = "reload_exec failed: " + text
 				s.say(LevelWarn, "%s: %s", name, sv.reloadFault)
@@ -356,15 +360,38 @@ func (t *turn) noteReload(sv *service, due bool) {
 	t.set(sv, next)
 }
 
+// reloadTimeout is how long a reload_exec may run, in nanoseconds: as long as a start.
+func reloadTimeout(sv *service) int64 {
+	return int64(cmp.Or(sv.cur.StartTimeout, spec.DefaultStartTimeout))
+}
+
+// boundReload ends the reload_exec that has just been ordered, or found, at its
+// timeout. The lock is held.
+func (s *Supervisor) boundReload(sv *service) {
+	seq := sv.rt.HookSeq
+	order := keeper.Signal{Tag: keeper.HelperTag(reloadKind, sv.name), Run: seq, Seq: 1, Sig: unix.SIGKILL, ToGroup: true}
+	s.soon(time.Duration(reloadTimeout(sv)), func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		sv.reloadLate = seq
+		s.keeper.Signal(order)
+	})
+}
+
 // spawnReload orders the reload_exec that is due. The lock is held.
 func (s *Supervisor) spawnReload(sv *service) {
+	s.boundReload(sv)
 	s.spawnHelper(sv, reloadKind, sv.cur.ReloadExec, sv.rt.HookSeq, sv.rt.Run, []string{fmt.Sprintf("ZINIT_PID=%d", sv.rt.Pid)})
 }
 
 // reconcileReload orders a reload_exec again that the keeper does not know, if the
 // run that it is for lives, of which run tells what happened last.
 func (t *turn) reconcileReload(sv *service, helpers map[string]keeper.Child, run keeper.EventKind) {
-	if _, known := helpers[keeper.HelperTag(reloadKind, sv.name)]; known || !sv.rt.Reload {
+	if !sv.rt.Reload {
+		return
+	}
+	if _, known := helpers[keeper.HelperTag(reloadKind, sv.name)]; known {
+		t.act(func() { t.s.boundReload(sv) })
 		return
 	}
 	if lives := run == keeper.Spawned || run == keeper.Execed; lives && reloadable(sv) && sv.cur.ReloadExec.Given() {
