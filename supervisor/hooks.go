@@ -100,7 +100,7 @@ func (s *Supervisor) onHelper(n news) {
 		}
 		s.mu.Unlock()
 		for _, f := range ev.FDs {
-			s.attachHelper(kind, name, f.Name, f.FD)
+			s.attachHelper(kind, name, ev.Run, f.Name, f.FD)
 		}
 	case keeper.Busy:
 		s.soon(100*time.Millisecond, func() { s.helperAgain(kind, name, ev.Run) })
@@ -150,10 +150,9 @@ func (s *Supervisor) helperFailed(kind, name string, ev keeper.Event) {
 
 // attachHelper keeps what a helper prints with the service's output, as of run 0;
 // what a probe prints is nobody's.
-func (s *Supervisor) attachHelper(kind, name, held string, fd int) {
+func (s *Supervisor) attachHelper(kind, name string, seq uint64, held string, fd int) {
 	if kind == probeKind {
-		unix.Close(fd)
-		s.keeper.Drop(held)
+		s.swallow(name, seq, held, fd)
 		return
 	}
 	s.attach(name, 0, held, fd)
