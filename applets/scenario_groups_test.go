@@ -102,6 +102,46 @@ func TestAnEscapedSessionIsFoundBySuccessors(t *testing.T) {
 	})
 }
 
+// A pre_exec leaves nobody behind either, whether it is stopped or fails. With cgroups
+// a stop during pre_exec, which has no main process to end, once waited for ever for a
+// session that had long been killed.
+func TestASessionThatEscapedFromPreExecEndsWithIt(t *testing.T) {
+	t.Parallel()
+	t.Run("with cgroups", func(t *testing.T) {
+		t.Parallel()
+		b := newBed(t)
+		b.service("fails", "[service]\nexec = \"wit\"\n[lifecycle]\nrestart = \"never\"\n"+
+			"pre_exec = \"wit -n fails -fork 1 -fork-mode session -fork-ignore-term -after 300ms -exit 3\"\n")
+		preExec(t, b, (*bed).serveGroups)
+		b.awaitState("fails", "failed")
+		child := b.witnessed(1, "START fails.child").proc
+		b.await("the end of it", func() error {
+			if b.here(child).alive() {
+				return fmt.Errorf("pid %d lives", child.pid)
+			}
+			return nil
+		})
+	})
+	t.Run("without", func(t *testing.T) {
+		t.Parallel()
+		b := newBed(t)
+		b.env = append(b.env, "ZINIT_CGROUPS=0")
+		preExec(t, b, func(b *bed, _ *testing.T) { b.serve() })
+	})
+}
+
+func preExec(t *testing.T, b *bed, serve func(*bed, *testing.T)) {
+	b.service("a", "[service]\nexec = \"sleep 1000\"\n[lifecycle]\nstop_timeout_ms = 1000\n"+
+		"pre_exec = \"wit -n a -fork 1 -fork-mode session -fork-ignore-term\"\n")
+	serve(b, t)
+	child := b.witnessed(1, "START a.child").proc
+	b.stopped("a")
+	if b.here(child).alive() {
+		t.Error("the service is stopped, and what its pre_exec left lives")
+	}
+	b.witnessed(1, "TERM a.child")
+}
+
 func escapes(t *testing.T, b *bed, serve func(*bed, *testing.T)) {
 	b.service("a", "[service]\nexec = \"wit -fork 1 -fork-mode session -fork-ignore-term\"\n[lifecycle]\nstop_timeout_ms = 1500\n")
 	serve(b, t)

@@ -22,8 +22,9 @@ func TestScenario039TheBudgetCoversFailuresBeforeTheSpawn(t *testing.T) {
 	b.service("nowhere", "[service]\nexec = \"wit\"\ndir = \"/no/such/dir\"\n"+life)
 	b.service("nobody", "[service]\nexec = \"wit\"\nuser = \"nosuchuser\"\n"+life)
 	b.service("novars", "[service]\nexec = \"wit\"\nenv_file = [\"/no/such/file\"]\n"+life)
+	b.service("endless", "[service]\nexec = \"wit\"\nenv_file = [\"/dev/zero\"]\n"+life)
 	b.serve()
-	for name, want := range map[string]string{"absent": "no directory /no", "nowhere": "/no/such/dir", "nobody": `user "nosuchuser"`, "novars": "/no/such/file"} {
+	for name, want := range map[string]string{"endless": "/dev/zero is a device", "absent": "no directory /no", "nowhere": "/no/such/dir", "nobody": `user "nosuchuser"`, "novars": "/no/such/file"} {
 		b.await(name+" to give up", func() error {
 			if f := b.full(name); !strings.Contains(f.Reason, "gave up after 2 restarts") || f.Run != 3 {
 				return fmt.Errorf("run %d, %s: %s", f.Run, f.State.State, f.Reason)

@@ -310,7 +310,7 @@ func (s *Supervisor) attachAll(w *keeper.Welcome) {
 			continue
 		}
 		if kind, name := keeper.ParseTag(tag); kind != "" {
-			s.attachHelper(kind, name, held, fds[0])
+			s.attachHelper(kind, name, 0, held, fds[0])
 		} else {
 			s.attach(name, run, held, fds[0])
 		}

@@ -38,13 +38,16 @@ func execText(sp *spec.Spec, path string, errno syscall.Errno) string {
 	if file == "" {
 		file = place(sp, name)
 	}
-	if why := fault(file, true); why != "" {
+	if why := fault(sp, file, maxScripts); why != "" {
 		return say("%s", why)
 	}
 	switch errno {
 	case unix.EACCES, unix.EPERM:
 		return say("%s can be executed, but not by %s%s", file, userText(sp), closed(sp, file))
 	case unix.ENOENT:
+		if sp.Chroot != "" {
+			return say("something that %s leads to, such as a symbolic link, is not in its chroot", file)
+		}
 		return say("it was not there, and now is")
 	}
 	return say("look at %s", file)
@@ -90,9 +93,13 @@ func found(sp *spec.Spec, name, path string) string {
 	return ""
 }
 
+// maxScripts is how many scripts the kernel follows, each the interpreter of the one
+// before, until there is a program. Source: exec_binprm in linux/fs/exec.c.
+const maxScripts = 5
+
 // fault says what is wrong with a file that cannot be executed; "" when nothing
-// is to be seen. top is false for an interpreter, of which there is no other.
-func fault(file string, top bool) string {
+// is to be seen. As many scripts as more says may follow it.
+func fault(sp *spec.Spec, file string, more int) string {
 	if why := wayTo(file); why != "" {
 		return why
 	}
@@ -116,7 +123,7 @@ func fault(file string, top bool) string {
 	case noexec(file):
 		return fmt.Sprintf("%s lies on a file system that is mounted noexec", file)
 	}
-	return content(file, st.Size(), top)
+	return content(sp, file, st.Size(), more)
 }
 
 // wayTo says which directory on the way to a file is missing or is none.
@@ -142,7 +149,7 @@ func noexec(file string) bool {
 }
 
 // content says what is wrong with what stands in a program.
-func content(file string, size int64, top bool) string {
+func content(sp *spec.Spec, file string, size int64, more int) string {
 	f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return ""
@@ -163,26 +170,27 @@ func content(file string, size int64, top bool) string {
 		if strings.HasSuffix(string(line), "\r") {
 			return fmt.Sprintf("the interpreter of %s is named %q: its lines end in CR LF, as on Windows", file, words[0]+"\r")
 		}
-		return interpreter(file, words[0], top)
+		if more == 0 {
+			return file + " is a script that a script interprets, which another does, and so on: the kernel follows no more than 5"
+		}
+		return interpreter(sp, file, words[0], more-1)
 	case bytes.HasPrefix(head, []byte(elfMagic)):
-		return elfFault(file, f, head, top)
+		return elfFault(sp, file, f, head, more)
 	}
 	return fmt.Sprintf("%s is no program, and has no #! line", file)
 }
 
 // interpreter says what is wrong with the interpreter of a file.
-func interpreter(file, name string, top bool) string {
-	if !top {
-		return ""
-	}
-	if why := fault(name, false); why != "" {
+func interpreter(sp *spec.Spec, file, name string, more int) string {
+	if why := fault(sp, place(sp, name), more); why != "" {
 		return fmt.Sprintf("the interpreter of %s: %s", file, why)
 	}
 	return ""
 }
 
 // elfFault judges a program by its header. Source: elf(5).
-func elfFault(file string, f *os.File, head []byte, top bool) string {
+// The interpreter of a program has none of its own.
+func elfFault(sp *spec.Spec, file string, f *os.File, head []byte, more int) string {
 	if len(head) < 64 {
 		return file + " is a damaged program"
 	}
@@ -199,7 +207,7 @@ func elfFault(file string, f *os.File, head []byte, top bool) string {
 		if _, err := f.ReadAt(ph[:], int64(begin)+int64(i)*int64(each)); err != nil {
 			return file + " is a damaged program"
 		}
-		if binary.LittleEndian.Uint32(ph[:]) != elfInterp {
+		if binary.LittleEndian.Uint32(ph[:]) != elfInterp || more == 0 {
 			continue
 		}
 		name := make([]byte, min(binary.LittleEndian.Uint64(ph[32:]), unix.PathMax))
@@ -208,7 +216,7 @@ func elfFault(file string, f *os.File, head []byte, top bool) string {
 		if !whole {
 			return file + " is a damaged program: it is cut short"
 		}
-		return interpreter(file, string(name), top)
+		return interpreter(sp, file, string(name), 0)
 	}
 	return ""
 }

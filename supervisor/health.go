@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,7 +28,8 @@ const probeKind = "probe"
 type asking struct {
 	seq    uint64 // of the helper, or of the goroutine
 	began  int64
-	cancel context.CancelFunc // of a goroutine; nil: a helper
+	ctx    context.Context // ends with the probe
+	cancel context.CancelFunc
 }
 
 // schedule is the probing of sv's latest run.
@@ -78,7 +81,7 @@ func (t *turn) askHealth(sv *service) {
 func (s *Supervisor) ask(sv *service, h *spec.HealthCheck, seq, run uint64) {
 	sv.asking = &asking{seq: seq, began: s.opt.Now()}
 	ctx, cancel := context.WithTimeout(context.Background(), h.Timeout)
-	sv.asking.cancel = cancel
+	sv.asking.ctx, sv.asking.cancel = ctx, cancel
 	if h.Type == spec.HealthExec {
 		s.spawnHelper(sv, probeKind, h.Exec, seq, run, nil)
 		go func() {
@@ -101,6 +104,31 @@ func (s *Supervisor) ask(sv *service, h *spec.HealthCheck, seq, run uint64) {
 		s.later(func() {
 			s.onHelperEnded(keeper.Event{Kind: keeper.Exited, Tag: keeper.HelperTag(probeKind, sv.name), Run: seq}, text)
 		})
+	}()
+}
+
+// swallow reads what probe number seq prints, until it is over. Without a reader it
+// would die of SIGPIPE, and wait where it prints more than a pipe holds; curl and
+// pg_isready print when all is well.
+func (s *Supervisor) swallow(name string, seq uint64, held string, fd int) {
+	s.mu.Lock()
+	ctx, over := context.Background(), true
+	if sv := s.services[name]; sv != nil && sv.asking != nil && sv.asking.seq == seq {
+		ctx, over = sv.asking.ctx, false
+	}
+	s.mu.Unlock()
+	unix.SetNonblock(fd, true) // so that closing it ends the reading
+	f := os.NewFile(uintptr(fd), held)
+	forget := func() { f.Close(); s.keeper.Drop(held) }
+	if over {
+		forget()
+		return
+	}
+	stop := context.AfterFunc(ctx, func() { f.Close() })
+	go func() {
+		io.Copy(io.Discard, f)
+		stop()
+		forget()
 	}()
 }
 

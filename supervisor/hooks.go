@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -100,7 +101,7 @@ func (s *Supervisor) onHelper(n news) {
 		}
 		s.mu.Unlock()
 		for _, f := range ev.FDs {
-			s.attachHelper(kind, name, f.Name, f.FD)
+			s.attachHelper(kind, name, ev.Run, f.Name, f.FD)
 		}
 	case keeper.Busy:
 		s.soon(100*time.Millisecond, func() { s.helperAgain(kind, name, ev.Run) })
@@ -150,10 +151,9 @@ func (s *Supervisor) helperFailed(kind, name string, ev keeper.Event) {
 
 // attachHelper keeps what a helper prints with the service's output, as of run 0;
 // what a probe prints is nobody's.
-func (s *Supervisor) attachHelper(kind, name, held string, fd int) {
+func (s *Supervisor) attachHelper(kind, name string, seq uint64, held string, fd int) {
 	if kind == probeKind {
-		unix.Close(fd)
-		s.keeper.Drop(held)
+		s.swallow(name, seq, held, fd)
 		return
 	}
 	s.attach(name, 0, held, fd)
@@ -197,6 +197,9 @@ func (s *Supervisor) onHelperEnded(ev keeper.Event, text string) {
 			t.probed(sv, ev.Run, text)
 		case kind == reloadKind:
 			sv.reloadRun = sv.rt.Run
+			if text == killedText && sv.reloadLate == ev.Run {
+				text += ", at its timeout of " + short(reloadTimeout(sv))
+			}
 			if sv.reloadFault = text; text != "" {
 				sv.reloadFault = "reload_exec failed: " + text
 				s.say(LevelWarn, "%s: %s", name, sv.reloadFault)
@@ -361,15 +364,38 @@ func (t *turn) noteReload(sv *service, due bool) {
 	t.set(sv, next)
 }
 
+// reloadTimeout is how long a reload_exec may run, in nanoseconds: as long as a start.
+func reloadTimeout(sv *service) int64 {
+	return int64(cmp.Or(sv.cur.StartTimeout, spec.DefaultStartTimeout))
+}
+
+// boundReload ends the reload_exec that has just been ordered, or found, at its
+// timeout. The lock is held.
+func (s *Supervisor) boundReload(sv *service) {
+	seq := sv.rt.HookSeq
+	order := keeper.Signal{Tag: keeper.HelperTag(reloadKind, sv.name), Run: seq, Seq: 1, Sig: unix.SIGKILL, ToGroup: true}
+	s.soon(time.Duration(reloadTimeout(sv)), func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		sv.reloadLate = seq
+		s.keeper.Signal(order)
+	})
+}
+
 // spawnReload orders the reload_exec that is due. The lock is held.
 func (s *Supervisor) spawnReload(sv *service) {
+	s.boundReload(sv)
 	s.spawnHelper(sv, reloadKind, sv.cur.ReloadExec, sv.rt.HookSeq, sv.rt.Run, []string{fmt.Sprintf("ZINIT_PID=%d", sv.rt.Pid)})
 }
 
 // reconcileReload orders a reload_exec again that the keeper does not know, if the
 // run that it is for lives, of which run tells what happened last.
 func (t *turn) reconcileReload(sv *service, helpers map[string]keeper.Child, run keeper.EventKind) {
-	if _, known := helpers[keeper.HelperTag(reloadKind, sv.name)]; known || !sv.rt.Reload {
+	if !sv.rt.Reload {
+		return
+	}
+	if _, known := helpers[keeper.HelperTag(reloadKind, sv.name)]; known {
+		t.act(func() { t.s.boundReload(sv) })
 		return
 	}
 	if lives := run == keeper.Spawned || run == keeper.Execed; lives && reloadable(sv) && sv.cur.ReloadExec.Given() {

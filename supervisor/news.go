@@ -136,9 +136,13 @@ func (t *turn) execed(sv *service) {
 }
 
 // failed is a run that could not be started; errno is what execve(2) said, 0
-// when it did not come to that.
+// when it did not come to that. Whoever is in its cgroup all the same is what its
+// pre_exec left behind in another session.
 func (t *turn) failed(sv *service, text string, errno unix.Errno) {
 	sv.preparing = false
+	if name := sv.name; t.s.populated(sv) {
+		t.act(func() { t.s.killGroup(name) })
+	}
 	next, ev := state.ClassifySpawn(sv.rt, text, sv.rules(), t.mono, t.heldWhenGone(sv))
 	if next.Failure.Kind == state.SpawnError {
 		next.Failure.Code = int(errno)
@@ -249,6 +253,13 @@ func (t *turn) goneBy(sv *service) {
 	}
 	if sv.rt.Live && sv.rt.State != state.Stopping && !sv.cur.Target {
 		return // its own end is still to be told
+	}
+	if sv.rt.Live { // it never came to a main process, which nobody may wait for then
+		next := sv.rt
+		next.Live = false
+		t.touch(sv)
+		t.set(sv, next)
+		t.tellRest(sv)
 	}
 	if t.peopled(sv) {
 		return

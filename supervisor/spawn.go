@@ -59,15 +59,11 @@ func (s *Supervisor) prepare(sp *spec.Spec, run uint64) (keeper.Spawn, error) {
 	}
 	var env []string
 	for _, f := range sp.EnvFiles {
-		src, err := os.ReadFile(f.Path)
+		vars, err := spec.ReadEnvFile(f.Path)
 		if err != nil {
 			if f.Optional && os.IsNotExist(err) {
 				continue
 			}
-			return keeper.Spawn{}, fmt.Errorf("cannot read env_file: %w", err)
-		}
-		vars, err := spec.ParseEnvFile(f.Path, src)
-		if err != nil {
 			return keeper.Spawn{}, fmt.Errorf("cannot use env_file: %w", err)
 		}
 		env = append(env, vars...)

@@ -169,6 +169,7 @@ type service struct {
 	removed     bool          // to be forgotten when it is gone
 	reloadFault string        // how its latest reload_exec failed; "": it did not
 	reloadRun   uint64        // the run that it was for
+	reloadLate  uint64        // the reload_exec that was ended at its timeout
 	armed       int64         // when the heap has it looked at; 0: it is not in there
 	place       int           // of it in the heap, from 1
 	extra       []byte        // fields of its record that this version does not know

@@ -153,7 +153,7 @@ func spawnText(sp *spec.Spec, step string, errno syscall.Errno) string {
 	case "oom_score_adj":
 		return with("cannot set oom_score_adj", "below zinit's own it needs CAP_SYS_RESOURCE")
 	case "limit":
-		return with("cannot set what [limits] says"+highLimits(sp), "above the hard limit that zinit has it needs CAP_SYS_RESOURCE")
+		return with("cannot set what [limits] says"+highLimits(sp), "above the hard limit that zinit has it needs CAP_SYS_RESOURCE, and nofile ends at /proc/sys/fs/nr_open")
 	case "capabilities":
 		return with(fmt.Sprintf("cannot keep only capabilities = [%s]", capabilityText(sp)),
 			"only what zinit has itself can be kept, and dropping the others needs CAP_SETPCAP: see Cap in /proc/self/status")
@@ -165,7 +165,7 @@ func spawnText(sp *spec.Spec, step string, errno syscall.Errno) string {
 		return fmt.Sprintf("cannot enter its cgroup: %v; the next try makes a new one", errno)
 	case "message":
 		if errno == unix.E2BIG {
-			return fmt.Sprintf("cannot run %q: arguments and environment are %s, more than the 160 KiB that zinit passes on", sp.Exec.Argv[0], size(argumentBytes(sp)))
+			return fmt.Sprintf("cannot run %q: arguments and environment are more than the 160 KiB that zinit passes on; the command and env of its file are %s", sp.Exec.Argv[0], size(argumentBytes(sp)))
 		}
 		return fmt.Sprintf("cannot start: %v; the command or an attribute is out of range", errno)
 	case "clone", "pipe":

@@ -4,10 +4,37 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
 )
+
+// ReadEnvFile reads an env_file and returns what ParseEnvFile makes of it. Only a
+// file is opened, and no more of it read than may stand in one: a device that never
+// ends would cost the server all the memory of the machine, a FIFO a thread.
+func ReadEnvFile(path string) ([]string, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	if err := regular(&st); err != nil {
+		return nil, fmt.Errorf("%s %w", printable(path), err)
+	}
+	f, err := os.OpenFile(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	src, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, err
+	}
+	return ParseEnvFile(path, src)
+}
 
 // ParseEnvFile reads the KEY=VALUE lines of an env_file and returns them as
 // environment strings in the order of the file; of a key given twice the last

@@ -1,10 +1,14 @@
 package spec
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestEverySignalOfLinuxHasAName(t *testing.T) {
@@ -95,5 +99,34 @@ func TestABadEnvFileNamesEachLine(t *testing.T) {
 	}
 	if _, err := ParseEnvFile("/x", make([]byte, maxFile+1)); err == nil {
 		t.Error("a huge file is read")
+	}
+}
+
+// os.ReadFile took all the memory of the machine for /dev/zero, and the server with
+// it, and waited in a FIFO for a writer with a thread each try.
+func TestAnEnvFileIsAFileAndNoLongerThanOne(t *testing.T) {
+	dir := t.TempDir()
+	fifo, long := filepath.Join(dir, "fifo"), filepath.Join(dir, "long")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(long, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(long, 1<<40); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		"/dev/zero": "/dev/zero is a device, not a file; it was not opened",
+		fifo:        fifo + " is a FIFO, not a file; it was not opened",
+		dir:         dir + " is a directory, not a file; it was not opened",
+		long:        long + ": is larger than 1 MiB",
+	} {
+		if _, err := ReadEnvFile(path); err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", path, err, want)
+		}
+	}
+	if _, err := ReadEnvFile(filepath.Join(dir, "none")); !os.IsNotExist(err) {
+		t.Errorf("a missing file: %v", err)
 	}
 }
