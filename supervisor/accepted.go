@@ -2,6 +2,8 @@ package supervisor
 
 import (
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -113,6 +115,39 @@ func (s *Supervisor) acceptedConfig(w *keeper.Welcome, n uint64) (*Config, uint6
 	}
 	s.say(LevelError, "the accepted definitions are lost; reading the service files again")
 	return LoadConfig(s.opt.Roots, s.opt.Trust), n
+}
+
+// keptRoots are the directories that a server finds, and those that the accepted
+// files came from: one that is gone while a server is replaced, as what is not
+// mounted is, still is where they belong. Found where none of them came from, a
+// root stands only in for those that are gone.
+func keptRoots(found []spec.Root, c *Config) []spec.Root {
+	var gone []spec.Root
+	stays := false
+	for _, name := range c.Names {
+		r := spec.Root{Dir: filepath.Dir(c.Specs[name].File)}
+		if filepath.Base(r.Dir) == "system" {
+			r.Class = spec.System
+		}
+		switch {
+		case c.Runtime[name] || slices.Contains(gone, r):
+		case slices.Contains(found, r):
+			stays = true
+		default:
+			gone = append(gone, r)
+		}
+	}
+	if len(gone) == 0 {
+		return found
+	}
+	if stays {
+		gone = append(gone, found...)
+	}
+	order := []string{"system", "services", "targets"} // of two files with one name the first stands
+	slices.SortStableFunc(gone, func(a, b spec.Root) int {
+		return slices.Index(order, filepath.Base(a.Dir)) - slices.Index(order, filepath.Base(b.Dir))
+	})
+	return gone
 }
 
 // newestSpecs is the highest N of the "specs/N" that are held, 0 when there are

@@ -127,6 +127,7 @@ func (s *Supervisor) takeOver(w *keeper.Welcome, fd int) error {
 	}
 	var c *Config
 	c, m.specs = s.acceptedConfig(w, m.specs)
+	s.opt.Roots = keptRoots(s.opt.Roots, c)
 	s.mu.Lock()
 	s.journal, s.seq, s.specsHeld, s.booted, s.tokens = j, m.seq, m.specs, m.booted, m.tokens
 	s.install(c)
