@@ -77,6 +77,9 @@ func (s *Supervisor) boundReload(sv *service) {
 	s.soon(time.Duration(reloadTimeout(sv)), func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		if !reloadDue(sv, seq) {
+			return
+		}
 		sv.reloadLate = seq
 		s.keeper.Signal(order)
 	})

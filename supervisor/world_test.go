@@ -190,12 +190,12 @@ func (w *world) passes() bool {
 }
 
 func (w *world) Spawn(o keeper.Spawn) {
+	w.ordered[key(o.Tag, o.Run)] = true
 	if kind, name := keeper.ParseTag(o.Tag); kind == reloadKind {
 		w.spawnReload(name, o)
 		return
 	}
 	w.mayBegin(o.Tag, o.Run)
-	w.ordered[key(o.Tag, o.Run)] = true
 	if !w.passes() || w.runs[key(o.Tag, o.Run)] != nil {
 		return
 	}
