@@ -295,6 +295,27 @@ func (t *turn) stopBegins(sv *service, next *state.Service) {
 	}
 }
 
+// mayStillBeTold reports whether a service whose stop_exec has used up its timeout is
+// to have the stop signal, and as long again to follow it.
+func (t *turn) mayStillBeTold(rt *state.Service) bool {
+	return rt.Hook == state.StopHook && rt.Live && !rt.Killed && (t.s.ending == nil || t.s.ending.limit == 0)
+}
+
+// stopExecLate ends a stop_exec that hangs, for which nobody waits any more.
+func (t *turn) stopExecLate(sv *service) {
+	timeout := t.s.stopTimeout(sv)
+	text := fmt.Sprintf("it ran longer than its timeout of %s", short(timeout))
+	t.s.say(LevelWarn, "%s: stop_exec failed (%s); sending %s", sv.name, text, signalName(int(sv.cur.StopSignal)))
+	sv.noteHook(state.StopHook.String(), text)
+	next := sv.rt
+	t.signalHook(sv, &next, unix.SIGKILL)
+	next.Hook = state.NoHook
+	t.stopSignal(sv, &next)
+	next.StopBy = t.mono + timeout
+	t.halfWay(&next, timeout)
+	t.set(sv, next)
+}
+
 func (t *turn) stopSignal(sv *service, next *state.Service) {
 	t.signal(sv, next, sv.cur.StopSignal)
 	if sv.cur.StopSignal != unix.SIGKILL {

@@ -6,6 +6,7 @@ import (
 
 	"zinit/graph"
 	"zinit/supervisor/keeper"
+	"zinit/supervisor/spec"
 	"zinit/supervisor/state"
 )
 
@@ -129,11 +130,13 @@ func (s *Supervisor) longestChain() int64 {
 				before = max(before, sum[e.From])
 			}
 		}
-		own := int64(sv.spec.StopTimeout)
-		if sv.cur.PostExec.Given() {
-			own *= 2
+		times := int64(1)
+		for _, c := range []spec.Command{sv.cur.StopExec, sv.cur.PostExec} {
+			if c.Given() {
+				times++ // it has the whole timeout for itself
+			}
 		}
-		sum[name] = before + own
+		sum[name] = before + times*int64(sv.spec.StopTimeout)
 		longest = max(longest, sum[name])
 	}
 	return longest

@@ -194,6 +194,8 @@ func (t *turn) due(sv *service, now int64) {
 		rt.Failure.Text = t.s.unmet(sv)
 		t.set(sv, rt)
 		t.apply(sv, state.StartTimeout, "start timeout")
+	case past(rt.StopBy) && t.mayStillBeTold(&rt):
+		t.stopExecLate(sv)
 	case past(rt.StopBy) && !rt.Killed:
 		t.apply(sv, state.StopTimeout, "stop timeout")
 	case past(rt.StopBy):
