@@ -65,9 +65,7 @@ func (m *Message) set(key, value string) {
 	case "WATCHDOG":
 		m.Watchdog, m.Trigger = m.Watchdog || one, m.Trigger || value == "trigger"
 	case "STATUS":
-		if utf8.ValidString(value) {
-			m.HasStatus, m.Status = true, oneLine(value)
-		}
+		m.HasStatus, m.Status = true, oneLine(strings.ToValidUTF8(value, "\uFFFD"))
 	case "EXTEND_TIMEOUT_USEC":
 		micros(value, &m.Extend)
 	case "WATCHDOG_USEC":

@@ -25,6 +25,7 @@ func TestNotificationsAreUnderstood(t *testing.T) {
 		"WATCHDOG=trigger":                         {Trigger: true},
 		"READY=1\x00":                              {Ready: true},
 		"STATUS=\x1b[31mred\u202e\x07":             {HasStatus: true, Status: " [31mred  "},
+		"STATUS=caf\xe9":                           {HasStatus: true, Status: "caf\ufffd"},
 	} {
 		if got := ParseNotify([]byte(text)); got != want {
 			t.Errorf("%q: %+v, want %+v", text, got, want)
@@ -35,7 +36,7 @@ func TestNotificationsAreUnderstood(t *testing.T) {
 func TestWhatIsNoNotificationIsLeftOut(t *testing.T) {
 	for _, text := range []string{
 		"", "\n\n", "READY", "READY=", "READY=0", "READY=11", "ready=1", " READY=1", "READY=1 ", "READY =1", "X=1", "=1", "MAINPID=1", "MAINPID=0",
-		"MAINPID=-5", "MAINPID=99999999999", "MAINPID=x", "EXTEND_TIMEOUT_USEC=-1", "EXTEND_TIMEOUT_USEC=1s", "STATUS=\xff", "STATUS=a\x00b", "READY=1\x00x",
+		"MAINPID=-5", "MAINPID=99999999999", "MAINPID=x", "EXTEND_TIMEOUT_USEC=-1", "EXTEND_TIMEOUT_USEC=1s", "STATUS=a\x00b", "READY=1\x00x",
 		"FDSTORE=1", "BARRIER=1", strings.Repeat("READY=1\n", MaxDatagram/8+1),
 	} {
 		if got := ParseNotify([]byte(text)); got.Says() {
