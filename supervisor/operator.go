@@ -3,6 +3,7 @@ package supervisor
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"syscall"
 
@@ -47,8 +48,9 @@ type StartOptions struct {
 
 // StopOptions say how to stop or restart.
 type StopOptions struct {
-	NoDeps bool // refuse when something alive needs it
-	DryRun bool // only tell what would stop
+	NoDeps  bool // refuse when something alive needs it
+	DryRun  bool // only tell what would stop
+	Members bool // of targets, also what they pull in and nobody else requires
 }
 
 // Start makes services wanted, with what they need, and starts them. It returns
@@ -320,6 +322,16 @@ func (s *Supervisor) takeDownByName(names []string, by Cause, o StopOptions, aga
 		if o.NoDeps && len(also) > 0 {
 			return refuse(Refused, names[0], "leave out --no-deps to stop them too", "cannot stop %q alone: needed by %s", names[0], joinNames(also))
 		}
+		if o.Members {
+			members, err := t.members(svs, all)
+			if err != nil {
+				return err
+			}
+			for _, sv := range members {
+				also = append(also, sv.name)
+			}
+			all, svs = append(all, members...), append(svs, members...)
+		}
 		if o.DryRun {
 			return nil
 		}
@@ -338,6 +350,34 @@ func (s *Supervisor) takeDownByName(names []string, by Cause, o StopOptions, aga
 		return nil
 	})
 	return also, err
+}
+
+// members returns what targets pull in, also through targets in them, and is up
+// or wanted, by name: without going, which stops anyway, and without what is
+// required by something else.
+func (t *turn) members(targets, going []*service) ([]*service, error) {
+	set := map[*service]bool{}
+	for queue := slices.Clone(targets); len(queue) > 0; queue = queue[1:] {
+		sv := queue[0]
+		if !sv.spec.Target {
+			return nil, refuse(Refused, sv.name, "stop it without --members", "cannot stop the members of %q: it is no target", sv.name)
+		}
+		for _, e := range t.s.graph.Out(sv.name) {
+			d := t.s.services[e.To]
+			if d == nil || set[d] || slices.Contains(going, d) || !needs(e.Kind) && e.Kind != graph.Wants || !d.rt.Alive() && !d.rt.Wanted {
+				continue
+			}
+			set[d] = true
+			if d.spec.Target {
+				queue = append(queue, d)
+			}
+		}
+	}
+	kept := func(sv *service, _ bool) bool {
+		return slices.ContainsFunc(t.withUsers([]*service{sv}), func(d *service) bool { return !set[d] && !slices.Contains(going, d) })
+	}
+	maps.DeleteFunc(set, kept) // withUsers looks through others: one pass is enough
+	return slices.SortedFunc(maps.Keys(set), func(a, b *service) int { return cmp.Compare(a.name, b.name) }), nil
 }
 
 // Kill sends a signal to the processes of a service; nothing else is decided.

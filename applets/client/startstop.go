@@ -32,6 +32,7 @@ func (s *session) stopVerb() *command {
 		about: example("  zinit stop db\n  zinit stop db --dry-run"),
 		options: []option{allFlag, waitFlag, timeFlag,
 			{"no-deps", "", false, "refuse when something needs them"},
+			{"members", "", false, "of a target, also what it pulls in and nobody else requires"},
 			{"dry-run", "", false, "only show what would stop"}},
 		run: func(c *call) error { return s.change(c, "service.stop", "Stopped") },
 	}
@@ -63,7 +64,7 @@ func (s *session) change(c *call, method, word string) error {
 	if err != nil {
 		return err
 	}
-	for _, flag := range []string{"no-deps", "dry-run", "cascade", "force"} {
+	for _, flag := range []string{"no-deps", "dry-run", "members", "cascade", "force"} {
 		if c.is(flag) {
 			params[strings.ReplaceAll(flag, "-", "_")] = true
 		}

@@ -131,6 +131,9 @@ func parse(args []string, std applets.Streams) (o *options, status int) {
 	if err == nil && fs.NArg() > 0 {
 		err = fmt.Errorf("unexpected argument %q; a command comes after --", fs.Arg(0))
 	}
+	if err == nil {
+		err = absolute("ZINIT_CONFIG_DIR", "ZINIT_SOCKET")
+	}
 	switch {
 	case err == nil:
 		return o, 0
@@ -142,6 +145,25 @@ func parse(args []string, std applets.Streams) (o *options, status int) {
 	}
 	fmt.Fprintf(std.Err, "zinit init: %v\n  see: zinit init --help\n", err)
 	return nil, 2
+}
+
+// absolute makes paths in variables those of who set them: the server, which
+// inherits them, has another working directory.
+func absolute(names ...string) error {
+	for _, name := range names {
+		v := os.Getenv(name)
+		if v == "" {
+			continue
+		}
+		abs, err := filepath.Abs(v)
+		if err != nil {
+			return fmt.Errorf("cannot use %s=%q: %w", name, v, err)
+		}
+		if err := os.Setenv(name, abs); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // runs prepares for a command: it works where zinit was started, and has the

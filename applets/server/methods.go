@@ -40,6 +40,7 @@ var (
 	timeParam  = rpc.Param{Name: "timeout_ms", Type: "integer", Doc: "how long to wait; 0: as long as it takes"}
 	afterParam = rpc.Param{Name: "after", Type: "integer", Doc: "the seq of the last one that is known: those after it come first"}
 	tokenParam = rpc.Param{Name: "token", Type: "string", Doc: "a random one makes asking again harmless, also after the server was replaced"}
+	withParam  = rpc.Param{Name: "members", Type: "boolean", Doc: "of a target, also what it pulls in and nobody else requires"}
 	dryParam   = rpc.Param{Name: "dry_run", Type: "boolean", Doc: "only say what would happen"}
 )
 

@@ -27,7 +27,7 @@ func (m methods) services() []rpc.Method {
 		{Name: "service.start", Doc: "Starts services with what they need.", Access: rpc.Write, Handler: m.start,
 			Params: []rpc.Param{optional(nameParam), namesParam, waitParam, depsParam, timeParam}},
 		{Name: "service.stop", Doc: "Stops services, those that need them first.", Access: rpc.Write, Handler: m.stop,
-			Params: []rpc.Param{optional(nameParam), namesParam, waitParam, depsParam, dryParam, timeParam}},
+			Params: []rpc.Param{optional(nameParam), namesParam, waitParam, depsParam, withParam, dryParam, timeParam}},
 		{Name: "service.restart", Doc: "Stops services and those that need them, and starts them again.", Access: rpc.Write, Handler: m.restart,
 			Params: []rpc.Param{optional(nameParam), namesParam, waitParam, depsParam, dryParam, timeParam}},
 		{Name: "service.kill", Doc: "Sends a signal to all processes of a service.", Access: rpc.Write, Handler: m.kill,
@@ -115,6 +115,7 @@ type request struct {
 	Wait    bool     `json:"wait"`
 	NoDeps  bool     `json:"no_deps"`
 	DryRun  bool     `json:"dry_run"`
+	Members bool     `json:"members"`
 	Timeout int64    `json:"timeout_ms"`
 }
 
@@ -183,12 +184,15 @@ func (m methods) takeDown(c *rpc.Call, do func([]string, supervisor.Cause, super
 	if err != nil {
 		return nil, err
 	}
-	also, err := do(r.Names, operator(c), supervisor.StopOptions{NoDeps: r.NoDeps, DryRun: r.DryRun})
+	also, err := do(r.Names, operator(c), supervisor.StopOptions{NoDeps: r.NoDeps, DryRun: r.DryRun, Members: r.Members})
 	if err != nil {
 		return nil, codeOf(err)
 	}
 	if r.DryRun {
 		return outcomes{[]supervisor.Outcome{}, also}, nil
+	}
+	if r.Members { // those that need a service are gone before it; members may take longer than their target
+		r.Names, also = append(r.Names, also...), nil
 	}
 	return r.await(also, ok, wait)
 }

@@ -101,7 +101,7 @@ func cloneWay(t *testing.T, j *job) result {
 	}
 	pid, errno := j.clone(s)
 	if errno == syscall.ENOSYS {
-		t.Skip("clone is not written for this processor")
+		ring.Skip(t, "keeper", "clone is not written for this processor", "run it on amd64 or arm64")
 	}
 	if errno != 0 {
 		t.Fatal(errno)
@@ -260,7 +260,7 @@ func smallest(t *testing.T) []byte {
 		elf.EM_AARCH64: {0x40, 0, 0x80, 0xd2, 0xa8, 0x0b, 0x80, 0xd2, 1, 0, 0, 0xd4}, // mov x0,2; mov x8,93; svc 0
 	}[machine]
 	if code == nil {
-		t.Skip("SKIP: no program is written for this processor")
+		ring.Skip(t, "keeper", "no program is written for this processor", "run it on amd64 or arm64")
 	}
 	const base, headers = 0x400000, 64 + 56
 	var b bytes.Buffer
