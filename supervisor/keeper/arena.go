@@ -52,6 +52,7 @@ type slot struct {
 	n     int      // steps in the list
 	used  int      // bytes of mem in use
 	full  bool     // something did not fit, or held a NUL
+	lent  []int    // our descriptors that are the child's: closed when it has left
 
 	sharing bool // the child shares our descriptors until its first step
 	clears  bool // the kernel undoes our handlers of signals
@@ -126,6 +127,8 @@ func (a *arena) give(s *slot) {
 	if s.used > slotKeep {
 		_ = unix.Madvise(s.mem[slotKeep:], unix.MADV_REMOVE)
 	}
+	closeAll(s.lent)
+	s.lent = s.lent[:0]
 	a.free = append(a.free, s)
 }
 

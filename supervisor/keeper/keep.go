@@ -155,7 +155,8 @@ type keeper struct {
 	pokes    uint64 // things that may have emptied a group
 	looked   uint64 // pokes the group watcher has seen
 
-	in         *wire // of the present conn; one, because its buffers are large
+	in         *wire   // of the present conn; one, because its buffers are large
+	request    request // the one that is being done; its lists are used again
 	conn       *conn
 	server     *entry // the last server started; nil when it was left behind
 	generation uint64

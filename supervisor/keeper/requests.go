@@ -59,15 +59,15 @@ func (k *keeper) awaitTold(c *conn) {
 // are to be closed. What it cannot read is counted and ignored.
 func (k *keeper) handleAll(c *conn, b []byte, fds []int, cut bool) (surplus []int) {
 	err := records(b, func(kind byte, d *decoder) error {
-		r, err := decodeRequest(kind, d)
-		if err != nil {
+		r := &k.request
+		if err := r.decode(kind, d); err != nil {
 			return err
 		}
 		if r.kind == recHold {
 			n := min(r.nfds, len(fds))
 			mine := fds[:n:n]
 			fds = fds[n:]
-			surplus = append(surplus, k.hold(&r, mine)...)
+			surplus = append(surplus, k.hold(r, mine)...)
 			return nil
 		}
 		if r.kind == recUpgrade {
@@ -76,7 +76,7 @@ func (k *keeper) handleAll(c *conn, b []byte, fds []int, cut bool) (surplus []in
 			fds = fds[n:]
 			return nil
 		}
-		surplus = append(surplus, k.handle(c, &r)...)
+		surplus = append(surplus, k.handle(c, r)...)
 		return nil
 	})
 	if err != nil || cut {
@@ -116,7 +116,7 @@ func (k *keeper) handle(c *conn, r *request) (surplus []int) {
 	case recAckAsk:
 		k.asks.ack(r.ask)
 	case recDrop:
-		return k.held.drop(r.name)
+		return k.drop(r.name)
 	case recReady:
 		k.serverReady(c)
 	case recEnd:

@@ -72,7 +72,6 @@ func (k *keeper) startServer() (*conn, error) {
 	c.in, c.out = k.in, &wire{fd: pair[0]}
 	k.install(c)
 	if err := k.startProcess(c, pair[1]); err != nil {
-		unix.Close(pair[1])
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		k.conn = nil
@@ -97,7 +96,7 @@ func (k *keeper) install(c *conn) {
 	k.expectServer()
 }
 
-// startProcess runs the server at the other end of c.
+// startProcess runs the server at the other end of c, which is the socket.
 func (k *keeper) startProcess(c *conn, socket int) error {
 	c.wrote = k.truncateStderr()
 	cmd := k.opt.Server(c.number)
@@ -113,16 +112,16 @@ func (k *keeper) startProcess(c *conn, socket int) error {
 	j.room = 2*k.held.count + 512
 	k.mu.Unlock()
 	if slot == nil {
+		unix.Close(socket)
 		return fmt.Errorf("spawn: %w", syscall.EAGAIN)
 	}
-	e := &entry{key: runKey{"server", c.number}, serves: c, report: -1, needed: []int{socket}}
+	slot.lent = append(slot.lent, socket)
+	e := &entry{key: runKey{"server", c.number}, serves: c}
 	step, errno := k.birth(e, &j, slot)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if errno != 0 {
-		k.cloning = false
-		k.born.Broadcast()
-		k.giveBack(slot)
+		k.stillborn(slot)
 		return fmt.Errorf("%s: %w", step, errno)
 	}
 	k.server, c.server = e, e
