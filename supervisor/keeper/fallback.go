@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -155,6 +154,5 @@ func (s *slot) walk() (step string, errno syscall.Errno) {
 			break
 		}
 	}
-	runtime.KeepAlive(unsafe.Pointer(s.steps))
 	return s.verdict()
 }

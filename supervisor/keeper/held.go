@@ -56,6 +56,7 @@ func up(fd int) int {
 
 var ends = [...]string{"out", "err", "ready"}
 
+// pipeName is the name by which a pipe of a run is held; ParsePipe splits it.
 func pipeName(k runKey, end int) string {
 	return "pipe/" + k.tag + "/" + strconv.FormatUint(k.run, 10) + "/" + ends[end]
 }

@@ -176,7 +176,8 @@ type keeper struct {
 	urgent    bool     // more is owed than that somebody was spawned
 	enc       encoder  // of the datagram being made
 	fds       []int    // that go with it
-	malformed uint64   // messages ignored
+	named     []NamedFD
+	malformed uint64 // messages ignored
 }
 
 // Keep keeps until the end and returns how to end: everything else has been
@@ -279,9 +280,9 @@ func (k *keeper) openStderr() {
 // to do so; each keeps some 60 KiB of its own, and two do as much as four
 // (measured: 0.4 of posix_spawn's time for 1000 spawns on two cores).
 func warmUp() {
-	const threads, processors = 14, 2
+	const threads, processors = 10, 2
 	runtime.GOMAXPROCS(processors)
-	debug.SetGCPercent(25)
+	debug.SetGCPercent(100)
 	var up, done sync.WaitGroup
 	up.Add(threads)
 	for range threads {

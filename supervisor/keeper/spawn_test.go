@@ -391,7 +391,7 @@ func giveUp(a *slot) []step {
 func (s *slot) prepend(first ...step) {
 	n := len(first)
 	copy(s.steps[n:s.n+n+1], s.steps[:s.n+1])
-	s.names = append(make([]string, n), s.names...)
+	copy(s.names[n:], s.names[:s.n])
 	copy(s.steps[:], first)
 	s.n += n
 }

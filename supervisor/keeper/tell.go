@@ -125,21 +125,22 @@ func (k *keeper) packEntry(e *entry) {
 		}
 		ev := e.event(kind)
 		if kind == Spawned {
-			ev.FDs = k.readEnds(e)
+			ev.FDs = k.packReadEnds(e)
 		}
 		k.enc.event(recEvent, &ev)
 	}
 }
 
-// readEnds packs the read ends of e that are still held, and names them.
-func (k *keeper) readEnds(e *entry) (named []NamedFD) {
+// packReadEnds packs the read ends of e that are still held, and names them.
+func (k *keeper) packReadEnds(e *entry) []NamedFD {
+	k.named = k.named[:0]
 	for end, fd := range e.pipes {
 		if fd > 0 {
-			named = append(named, NamedFD{Name: pipeName(e.key, end)})
+			k.named = append(k.named, NamedFD{Name: pipeName(e.key, end)})
 			k.fds = append(k.fds, int(fd))
 		}
 	}
-	return named
+	return k.named
 }
 
 // told strikes off what a datagram that went out held. Lock held.
@@ -224,7 +225,8 @@ func (k *keeper) packWelcome(w *welcoming) (last bool) {
 		if len(k.fds)+len(fds) > maxPassed {
 			return false
 		}
-		k.packHeld(w.names[0], fds...)
+		k.packHeld(w.names[0], len(fds))
+		k.fds = append(k.fds, fds...)
 		w.names = w.names[1:]
 	}
 	if len(w.runs)+len(w.names) > 0 {
@@ -240,19 +242,17 @@ func (k *keeper) packRun(e *entry) {
 		ev := e.event(e.phase())
 		k.enc.event(recChild, &ev)
 	}
-	for end, fd := range e.pipes {
-		if fd > 0 {
-			k.packHeld(pipeName(e.key, end), int(fd))
-		}
+	for _, pipe := range k.packReadEnds(e) {
+		k.packHeld(pipe.Name, 1)
 	}
 }
 
-func (k *keeper) packHeld(name string, fds ...int) {
+// packHeld says under which name the next n descriptors are held.
+func (k *keeper) packHeld(name string, n int) {
 	at := k.enc.begin(recHeld)
 	k.enc.str(name)
-	k.enc.num(len(fds))
+	k.enc.num(n)
 	k.enc.end(at)
-	k.fds = append(k.fds, fds...)
 }
 
 // packHead says who the server is, and what was asked and is not acknowledged.
