@@ -37,15 +37,10 @@ func (k *keeper) known(key runKey) bool {
 	if e == nil {
 		return false
 	}
-	if e.pid > 0 {
-		k.owe(e, Spawned)
-	}
-	for _, past := range [...]struct {
-		is   bool
-		kind EventKind
-	}{{e.execed, Execed}, {e.failed, Failed}, {e.reaped && !e.failed, Exited}, {e.gone, Gone}} {
-		if past.is {
-			k.owe(e, past.kind)
+	past := [...]bool{Spawned: e.pid > 0, Execed: e.execed, Failed: e.failed, Exited: e.reaped && !e.failed, Gone: e.gone}
+	for kind, is := range past {
+		if is {
+			k.owe(e, EventKind(kind))
 		}
 	}
 	return true
@@ -61,7 +56,7 @@ const slotPatience = 50 * time.Millisecond
 func (k *keeper) reserve() (*slot, syscall.Errno) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.children.full() || k.held.count+len(ends) > maxHeld {
+	if len(k.children.byKey) >= maxChildren || k.held.count+len(ends) > maxHeld {
 		return nil, syscall.ENFILE
 	}
 	k.settleAll()
@@ -169,17 +164,14 @@ func (k *keeper) birth(e *entry, j *job, slot *slot) (step string, errno syscall
 	}
 	k.mu.Lock()
 	k.cloning = true
-	forking := k.forking
 	k.mu.Unlock()
 	before := ticks()
-	if !forking {
+	if !k.forking {
 		e.slot = slot
 		e.pid, errno = j.clone(slot)
-		if forking = errno == syscall.EINVAL || errno == syscall.ENOSYS || errno == syscall.EPERM; forking {
-			k.forkFromNowOn()
-		}
+		k.forking = errno == syscall.EINVAL || errno == syscall.ENOSYS || errno == syscall.EPERM
 	}
-	if forking {
+	if k.forking {
 		e.slot = nil
 		var report int
 		e.pid, report, errno = forkSteps(j)
@@ -212,12 +204,6 @@ func (j *job) clone(s *slot) (pid int, errno syscall.Errno) {
 		return 0, errno
 	}
 	return clone(s)
-}
-
-func (k *keeper) forkFromNowOn() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.forking = true
 }
 
 // launched has somebody watch for the end of e's exec, and lets the reaper

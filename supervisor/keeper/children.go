@@ -124,8 +124,6 @@ func newChildren() children {
 	return children{byKey: map[runKey]*entry{}, byPid: map[int]*entry{}, left: map[*entry]struct{}{}}
 }
 
-func (c *children) full() bool { return len(c.byKey) >= maxChildren }
-
 func (c *children) add(e *entry) {
 	c.byKey[e.key] = e
 	if e.pid > 0 {

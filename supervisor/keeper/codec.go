@@ -359,28 +359,3 @@ func (e *encoder) event(kind byte, ev *Event) {
 	}
 	e.end(at)
 }
-
-// event reads what encoder.event wrote. The descriptors are still to be
-// claimed: their FD is -1.
-func (d *decoder) event() Event {
-	ev := Event{
-		Kind: EventKind(d.u8()), Tag: d.str(MaxTag), Run: d.u64(), Pid: d.num(), StartTime: d.u64(),
-		Step: d.str(64), Errno: syscall.Errno(d.u32()),
-		Status: syscall.WaitStatus(d.u32()), NoExec: d.flag(), AtNS: int64(d.u64()),
-		UserUS: int64(d.u64()), SysUS: int64(d.u64()), MaxRSSKB: int64(d.u64()),
-		Seq: d.u64(), Outcome: Outcome(d.u8()), Name: d.str(MaxName), Ask: d.ask(),
-	}
-	for range d.count(maxPassed, 4) {
-		ev.FDs = append(ev.FDs, NamedFD{Name: d.str(MaxName), FD: -1})
-	}
-	return ev
-}
-
-// child is ev as an entry of the welcome.
-func (ev *Event) child() Child {
-	return Child{
-		Tag: ev.Tag, Run: ev.Run, Pid: ev.Pid, StartTime: ev.StartTime, Phase: ev.Kind,
-		Step: ev.Step, Errno: ev.Errno, Status: ev.Status, NoExec: ev.NoExec, AtNS: ev.AtNS,
-		UserUS: ev.UserUS, SysUS: ev.SysUS, MaxRSSKB: ev.MaxRSSKB, Seq: ev.Seq,
-	}
-}

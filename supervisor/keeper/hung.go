@@ -75,7 +75,7 @@ func (k *keeper) watch(c *conn) {
 	}
 	c.clock.running = true
 	if c.clock.timer == nil {
-		c.clock.timer = time.AfterFunc(k.opt.Tick, func() { k.guarded("clock", func() { k.tick(c) }) })
+		c.clock.timer = k.after(k.opt.Tick, "clock", func() { k.tick(c) })
 	} else {
 		c.clock.timer.Reset(k.opt.Tick)
 	}
@@ -126,18 +126,16 @@ func (k *keeper) condemn(c *conn, fault string) {
 	c.fault = fault
 	c.clock.doom = doomAbort
 	k.unserved(c)
-	if e := c.server; e != nil && e.pid > 1 && !e.reaped {
-		_ = unix.Kill(e.pid, unix.SIGABRT)
-	}
+	c.server.kill(unix.SIGABRT)
 	k.watch(c)
 }
 
-// killServer ends a server at once. Lock held.
+// killServer ends a server, if there is one, at once. Lock held.
 func (k *keeper) killServer(c *conn) {
-	if c.clock.doom < doomKill {
+	if c != nil && c.clock.doom < doomKill {
 		c.clock.doom = doomKill
 		k.unserved(c)
-		k.kill(c.server)
+		c.server.kill(unix.SIGKILL)
 		k.watch(c)
 	}
 }
@@ -147,7 +145,7 @@ func (k *keeper) pursue(c *conn) {
 	c.clock.doom++
 	switch c.clock.doom {
 	case doomKill:
-		k.kill(c.server)
+		c.server.kill(unix.SIGKILL)
 	case doomBury:
 		c.finish()
 		if k.conn == c {
@@ -160,7 +158,6 @@ func (k *keeper) pursue(c *conn) {
 // held.
 func (k *keeper) unserved(c *conn) {
 	if k.conn == c {
-		k.ready = false
-		k.expectServer()
+		k.setReady(false)
 	}
 }

@@ -86,14 +86,13 @@ func (k *keeper) startServer() (*conn, error) {
 func (k *keeper) install(c *conn) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.kill(k.server)
+	k.server.kill(unix.SIGKILL)
 	k.server = nil
 	k.generation++
 	c.number = k.generation
 	c.from, c.probation = k.binaries.choose(k.misses)
 	k.conn = c
-	k.ready = false
-	k.expectServer()
+	k.setReady(false)
 }
 
 // startProcess runs the server at the other end of c, which is the socket.
@@ -128,7 +127,7 @@ func (k *keeper) startProcess(c *conn, socket int) error {
 	k.launched(e, slot)
 	k.kick()
 	if k.end != nil || c.clock.doomed() { // wanted while it had no process
-		k.kill(e)
+		e.kill(unix.SIGKILL)
 	}
 	k.watch(c)
 	return nil
@@ -166,17 +165,22 @@ func (k *keeper) serverReady(c *conn) {
 		return
 	}
 	c.ready = true
-	k.ready = !c.over && !c.clock.doomed()
+	k.setReady(!c.over && !c.clock.doomed())
 	if c.failure {
 		k.binaries.failed = ""
 	}
 	if c.probation {
-		time.AfterFunc(k.opt.Probation, func() { k.guarded("probation", func() { k.prove(c) }) })
+		k.after(k.opt.Probation, "probation", func() { k.prove(c) })
 	}
 	if k.opt.Ready != nil && !k.everReady {
 		go k.guarded("ready", k.opt.Ready)
 	}
 	k.everReady = true
+}
+
+// setReady notes whether somebody serves. Lock held.
+func (k *keeper) setReady(ready bool) {
+	k.ready = ready
 	k.expectServer()
 }
 
@@ -186,8 +190,7 @@ func (k *keeper) serverEnded(c *conn) {
 	c.finish()
 	if k.conn == c {
 		_ = unix.Shutdown(c.out.fd, unix.SHUT_RDWR)
-		k.ready = false
-		k.expectServer()
+		k.setReady(false)
 	}
 }
 
