@@ -142,5 +142,7 @@ func (c *children) free(e *entry) {
 
 // inOrder returns all runs as they were spawned.
 func (c *children) inOrder() []*entry {
-	return slices.SortedFunc(maps.Values(c.byKey), func(a, b *entry) int { return cmp.Compare(a.place, b.place) })
+	runs := slices.AppendSeq(make([]*entry, 0, len(c.byKey)), maps.Values(c.byKey))
+	slices.SortFunc(runs, func(a, b *entry) int { return cmp.Compare(a.place, b.place) })
+	return runs
 }

@@ -71,14 +71,13 @@ func (k *keeper) startServer() (*conn, error) {
 	k.in.fd = pair[0]
 	c.in, c.out = k.in, &wire{fd: pair[0]}
 	k.install(c)
-	if err := k.startProcess(c, pair[1]); err != nil {
+	if err = k.startProcess(c, pair[1]); err != nil {
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		k.conn = nil
 		unix.Close(pair[0])
-		return c, err
 	}
-	return c, nil
+	return c, err
 }
 
 // install makes c the server that is served. There are never two: one that a

@@ -242,8 +242,11 @@ func (k *keeper) packRun(e *entry) {
 		ev := e.event(e.phase())
 		k.enc.event(recChild, &ev)
 	}
-	for _, pipe := range k.packReadEnds(e) {
-		k.packHeld(pipe.Name, 1)
+	for end, fd := range e.pipes {
+		if fd > 0 {
+			k.packHeld(pipeName(e.key, end), 1)
+			k.fds = append(k.fds, int(fd))
+		}
 	}
 }
 
