@@ -66,16 +66,23 @@ func leftovers(socket string) (found []leftover) {
 		return nil
 	}
 	ours, _ := unix.Getsid(0) // zinit may be started from within a service
+	var text bytes.Buffer     // one for all: a keeper has this garbage for long
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
 		if err != nil || pid <= 1 || pid == ours {
 			continue
 		}
-		env, err := os.ReadFile("/proc/" + e.Name() + "/environ")
-		if err != nil || !bytes.Contains(env, []byte("ZINIT_SOCKET="+socket+"\x00")) {
+		f, err := os.Open("/proc/" + e.Name() + "/environ")
+		if err != nil {
 			continue
 		}
-		for _, v := range bytes.Split(env, []byte{0}) {
+		text.Reset()
+		_, err = text.ReadFrom(f)
+		f.Close()
+		if err != nil || !bytes.Contains(text.Bytes(), []byte("ZINIT_SOCKET="+socket+"\x00")) {
+			continue
+		}
+		for _, v := range bytes.Split(text.Bytes(), []byte{0}) {
 			if name, ok := bytes.CutPrefix(v, []byte("ZINIT_SERVICE=")); ok && leads(pid) {
 				found = append(found, leftover{pid, string(name)})
 			}

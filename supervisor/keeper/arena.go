@@ -18,7 +18,7 @@ const (
 	slotSize   = 256 << 10
 	slotKeep   = 64 << 10 // pages beyond are given back after a large spawn
 	maxSteps   = 62 + 24 + maxLimits + maxAttributes + MaxPaths
-	dataOffset = (int(unsafe.Sizeof(header{})) + (maxSteps+1)*int(unsafe.Sizeof(step{})) + 15) &^ 15
+	dataOffset = (int(unsafe.Sizeof(layout{})) + 15) &^ 15
 	stackSize  = 4 << 10
 
 	maxAttributes = 2*4 + 8 + 3 + (maxCap + 1) + 3 + 4 // files written, terminal, priorities, capabilities, memory of its own
@@ -43,15 +43,22 @@ type step struct {
 // lastStep as a step's nr ends the list: no candidate could be executed.
 const lastStep = ^uintptr(0)
 
+// layout is how a slot's memory begins. The names are constants, so no
+// collection needs to see them there.
+type layout struct {
+	head  header
+	steps [maxSteps + 1]step
+	names [maxSteps]string // what each step is called in a report
+}
+
 // slot is the Go side of one child's memory.
 type slot struct {
-	mem   []byte
-	head  *header
-	steps *[maxSteps + 1]step
-	names []string // what each step is called in a report; as long as the longest list it had
-	n     int      // steps in the list
-	used  int      // bytes of mem in use
-	full  bool     // something did not fit, or held a NUL
+	*layout
+	mem  []byte
+	n    int   // steps in the list
+	used int   // bytes of mem in use
+	full bool  // something did not fit, or held a NUL
+	lent []int // our descriptors that are the child's: closed when it has left
 
 	sharing bool // the child shares our descriptors until its first step
 	clears  bool // the kernel undoes our handlers of signals
@@ -78,11 +85,7 @@ func newArena() (*arena, error) {
 	a := &arena{kick: (*uint32)(unsafe.Pointer(&mem[0])), least: slotCount, rest: mem[4096:]}
 	for i := slotCount - 1; i >= 0; i-- {
 		m := mem[4096+i*slotSize:][:slotSize:slotSize]
-		a.free = append(a.free, &slot{
-			mem:   m,
-			head:  (*header)(unsafe.Pointer(&m[0])),
-			steps: (*[maxSteps + 1]step)(unsafe.Pointer(&m[unsafe.Sizeof(header{})])),
-		})
+		a.free = append(a.free, &slot{layout: (*layout)(unsafe.Pointer(&m[0])), mem: m})
 	}
 	return a, nil
 }
@@ -109,16 +112,12 @@ func (a *arena) trim() {
 		return
 	}
 	a.least = slotCount
-	for _, s := range a.free[:slotCount-slotsKept] {
-		s.names = nil
-	}
 	_ = unix.Madvise(a.rest, unix.MADV_REMOVE)
 }
 
 func (s *slot) reset() {
-	*s.head = header{}
+	s.head = header{}
 	s.n, s.used, s.full, s.sharing, s.clears, s.forked, s.cgroup = 0, dataOffset, false, false, false, false, -1
-	s.names = s.names[:0]
 }
 
 // give takes back a slot whose child has left it.
@@ -126,6 +125,8 @@ func (a *arena) give(s *slot) {
 	if s.used > slotKeep {
 		_ = unix.Madvise(s.mem[slotKeep:], unix.MADV_REMOVE)
 	}
+	closeAll(s.lent)
+	s.lent = s.lent[:0]
 	a.free = append(a.free, s)
 }
 
@@ -176,7 +177,7 @@ func (s *slot) add(name string, pass uint64, nr uintptr, args ...uintptr) {
 	st := &s.steps[s.n]
 	*st = step{nr: nr, pass: pass}
 	copy(st.args[:], args)
-	s.names = append(s.names, name)
+	s.names[s.n] = name
 	s.n++
 	s.steps[s.n].nr = lastStep
 }

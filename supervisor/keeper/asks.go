@@ -16,10 +16,8 @@ import (
 func CatchSignals() <-chan os.Signal {
 	caught := make(chan os.Signal, 256)
 	var all []os.Signal
-	for sig := syscall.Signal(1); sig <= 64; sig++ {
-		switch sig {
-		case syscall.SIGKILL, syscall.SIGSTOP, syscall.SIGCHLD, syscall.SIGURG:
-		default:
+	for _, n := range catchable() {
+		if sig := syscall.Signal(n); sig != syscall.SIGCHLD && sig != syscall.SIGURG {
 			all = append(all, sig)
 		}
 	}

@@ -163,7 +163,7 @@ func (j *job) forked(s *slot) {
 	word := uintptr(unsafe.Pointer(&s.head.alive))
 	head := s.words(uint64(entry), uint64(word-entry), 0)
 	if entry != 0 {
-		*(*uintptr)(unsafe.Pointer(&s.mem[entry-uintptr(unsafe.Pointer(s.head))])) = head
+		*(*uintptr)(unsafe.Pointer(&s.mem[entry-uintptr(unsafe.Pointer(&s.head))])) = head
 	}
 	s.add(stepOOM, mustNot, unix.SYS_SET_ROBUST_LIST, head, 24)
 	s.add(stepOOM, mustNot, unix.SYS_FUTEX, word, futexOp, 0, 0, word, futexWaiters)

@@ -37,15 +37,10 @@ func (k *keeper) known(key runKey) bool {
 	if e == nil {
 		return false
 	}
-	if e.pid > 0 {
-		k.owe(e, Spawned)
-	}
-	for _, past := range [...]struct {
-		is   bool
-		kind EventKind
-	}{{e.execed, Execed}, {e.failed, Failed}, {e.reaped && !e.failed, Exited}, {e.gone, Gone}} {
-		if past.is {
-			k.owe(e, past.kind)
+	past := [...]bool{Spawned: e.pid > 0, Execed: e.execed, Failed: e.failed, Exited: e.reaped && !e.failed, Gone: e.gone}
+	for kind, is := range past {
+		if is {
+			k.owe(e, EventKind(kind))
 		}
 	}
 	return true
@@ -61,7 +56,7 @@ const slotPatience = 50 * time.Millisecond
 func (k *keeper) reserve() (*slot, syscall.Errno) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.children.full() || k.held.count+len(ends) > maxHeld {
+	if len(k.children.byKey) >= maxChildren || k.held.count+len(ends) > maxHeld {
 		return nil, syscall.ENFILE
 	}
 	k.settleAll()
@@ -97,43 +92,38 @@ func (k *keeper) giveBack(s *slot) {
 // begin starts a run on a slot. An errno means that no entry was made and the
 // slot is unused.
 func (k *keeper) begin(key runKey, s *Spawn, slot *slot) syscall.Errno {
-	e := &entry{key: key, atExit: s.AtExit, report: -1}
-	j := job{spawn: s, stdio: [3]int{k.null, -1, -1}, extra: -1, exe: -1, keep: -1, nofileHard: k.hard, ignored: k.ignored, oom: k.oom}
+	e := &entry{key: key, atExit: s.AtExit}
+	j := job{spawn: s, stdio: [3]int{k.null, k.null, k.null}, extra: -1, exe: -1, keep: -1, nofileHard: k.hard, ignored: k.ignored, oom: k.oom}
 	if !j.possible() {
 		return k.refuse(e, slot, stepMessage, syscall.EINVAL)
 	}
-	p, errno := makePipes(s)
+	write, errno := e.makePipes(s, slot)
 	switch errno {
 	case 0:
 	case syscall.EMFILE, syscall.ENFILE:
+		e.closePipes()
 		return errno
 	default:
 		return k.refuse(e, slot, stepPipe, errno)
 	}
-	e.needed = p.write[p.from:p.n]
-	j.stdio[1], j.stdio[2] = p.write[0], p.write[1]
-	if s.TTY != "" {
-		j.stdio[1], j.stdio[2] = k.null, k.null // until the terminal is open
-	}
-	if s.TTY == OwnTTY {
+	switch s.TTY {
+	case "":
+		j.stdio[1], j.stdio[2] = write[0], write[1]
+	case OwnTTY:
 		j.stdio = [3]int{}
 	}
 	if s.Tag == k.opt.Forward {
 		j.stdio[0] = 0
 	}
-	if s.ReadyFD > 0 {
-		j.extra = p.write[2]
-	}
+	j.extra = write[2]
+	pipes := len(slot.lent)
 	step, errno := k.birth(e, &j, slot)
 	if errno != 0 {
-		p.close()
 		return k.refuse(e, slot, step, errno)
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for end := p.from; end < p.n; end++ {
-		_, _ = k.held.put(pipeName(key, end), []int{p.read[end]}) // reserve saw the room
-	}
+	k.held.count += pipes // reserve saw the room
 	k.children.add(e)
 	k.owe(e, Spawned)
 	k.launched(e, slot)
@@ -142,15 +132,21 @@ func (k *keeper) begin(key runKey, s *Spawn, slot *slot) syscall.Errno {
 
 // refuse makes the entry of a run that never had a process.
 func (k *keeper) refuse(e *entry, slot *slot, step string, errno syscall.Errno) syscall.Errno {
+	e.closePipes()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.cloning = false
-	k.born.Broadcast()
-	k.giveBack(slot)
+	k.stillborn(slot)
 	e.failed, e.step, e.errno = true, step, errno
 	k.children.add(e)
 	k.owe(e, Failed)
 	return 0
+}
+
+// stillborn ends a birth that came to nothing. Lock held.
+func (k *keeper) stillborn(slot *slot) {
+	k.cloning = false
+	k.born.Broadcast()
+	k.giveBack(slot)
 }
 
 // birth makes the process. Until launched or refuse is called the reaper leaves
@@ -168,19 +164,18 @@ func (k *keeper) birth(e *entry, j *job, slot *slot) (step string, errno syscall
 	}
 	k.mu.Lock()
 	k.cloning = true
-	forking := k.forking
 	k.mu.Unlock()
 	before := ticks()
-	if !forking {
+	if !k.forking {
 		e.slot = slot
 		e.pid, errno = j.clone(slot)
-		if forking = errno == syscall.EINVAL || errno == syscall.ENOSYS || errno == syscall.EPERM; forking {
-			k.forkFromNowOn()
-		}
+		k.forking = errno == syscall.EINVAL || errno == syscall.ENOSYS || errno == syscall.EPERM
 	}
-	if forking {
+	if k.forking {
 		e.slot = nil
-		e.pid, e.report, errno = forkSteps(j)
+		var report int
+		e.pid, report, errno = forkSteps(j)
+		e.report = int32(report)
 	}
 	if errno != 0 {
 		e.pid, e.slot = 0, nil
@@ -211,21 +206,14 @@ func (j *job) clone(s *slot) (pid int, errno syscall.Errno) {
 	return clone(s)
 }
 
-func (k *keeper) forkFromNowOn() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.forking = true
-}
-
 // launched has somebody watch for the end of e's exec, and lets the reaper
 // look for e. Lock held.
 func (k *keeper) launched(e *entry, slot *slot) {
 	if e.slot == nil {
 		k.urgent = true
 		k.giveBack(slot)
-		e.letGo()
 		fd := e.report
-		go k.guarded("exec watcher", func() { k.watchReport(e, fd) })
+		go k.guarded("exec watcher", func() { k.watchReport(e, int(fd)) })
 	} else {
 		k.starting = append(k.starting, e)
 		k.unseen = true
@@ -251,7 +239,6 @@ func (k *keeper) settle(e *entry) {
 	step, errno := e.slot.verdict()
 	k.giveBack(e.slot)
 	e.slot = nil
-	e.letGo()
 	k.arena.trim()
 	for i, o := range k.starting {
 		if o == e {
@@ -261,12 +248,6 @@ func (k *keeper) settle(e *entry) {
 		}
 	}
 	k.decide(e, step, errno)
-}
-
-// letGo closes our end of what only the child should have.
-func (e *entry) letGo() {
-	closeAll(e.needed)
-	e.needed = nil
 }
 
 // decide notes what became of e's way to its exec. Lock held.

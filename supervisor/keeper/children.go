@@ -1,6 +1,9 @@
 package keeper
 
 import (
+	"cmp"
+	"maps"
+	"slices"
 	"syscall"
 	"time"
 
@@ -21,9 +24,11 @@ type runKey struct {
 	run uint64
 }
 
-// entry is one run: spawning → alive → exited → gone → freed. A run that
-// failed before its exec is freed when that is acknowledged and its process,
-// if it had one, is reaped. The keeper's lock guards all of it.
+// entry is one run: spawning → alive → exited → gone → over. A run that
+// failed before its exec is over when that is acknowledged and its process,
+// if it had one, is reaped. What is over is not told of, and is freed when none
+// of its pipes is held any more. The keeper's lock guards all of it. It is
+// small, because a thousand of them are most of the keeper's memory.
 type entry struct {
 	key    runKey
 	serves *conn  // a server's end of this; nil: it is a run
@@ -32,30 +37,29 @@ type entry struct {
 	atExit syscall.Signal
 	seq    uint64 // highest signal acted on
 
-	slot   *slot // while it is before its exec
-	needed []int // what it shares with us until then: closed when it has left
-	report int   // the same for a child of the exec-steps applet: where it reports; else -1
+	step   string
+	errno  syscall.Errno
+	at     int64
+	user   int64 // processor time, microseconds
+	sys    int64
+	maxRSS int64  // KiB
+	place  uint64 // among those added
+	proven uint64 // when its group was last known never to have been empty, as start; see groups.go
+
+	slot   *slot            // while it is before its exec
+	report int32            // the same for a child of the exec-steps applet: where it reports; else 0
+	pipes  [len(ends)]int32 // the read ends that are held; 0: none
+	status syscall.WaitStatus
+
+	acked  kinds
+	owed   kinds // to be told to the present server
+	queued bool  // it is in keeper.owing
 	execed bool
 	failed bool
 	dead   bool // its main process is a zombie
 	reaped bool // its main process has ended and its number is free
 	gone   bool
 	noExec bool
-
-	step   string
-	errno  syscall.Errno
-	status syscall.WaitStatus
-	at     int64
-	usage  unix.Rusage
-
-	acked  kinds
-	owed   kinds // to be told to the present server
-	queued bool  // it is in keeper.owing
-	place  int   // in children.order
-
-	// proven is when its group was last known never to have been empty, in
-	// ticks of CLOCK_BOOTTIME. See groups.go.
-	proven uint64
 }
 
 // kinds is a set of event kinds.
@@ -80,7 +84,7 @@ func (e *entry) phase() EventKind {
 }
 
 // spawning reports whether e's process is still before its exec.
-func (e *entry) spawning() bool { return e.slot != nil || e.report >= 0 }
+func (e *entry) spawning() bool { return e.slot != nil || e.report > 0 }
 
 // over reports whether nothing more can happen to e that a server must know.
 func (e *entry) over() bool {
@@ -95,7 +99,7 @@ func (e *entry) event(kind EventKind) Event {
 	return Event{
 		Kind: kind, Tag: e.key.tag, Run: e.key.run, Pid: e.pid, StartTime: e.start,
 		Step: e.step, Errno: e.errno, Status: e.status, NoExec: e.noExec, AtNS: e.at,
-		UserUS: micros(e.usage.Utime), SysUS: micros(e.usage.Stime), MaxRSSKB: int64(e.usage.Maxrss),
+		UserUS: e.user, SysUS: e.sys, MaxRSSKB: e.maxRSS,
 		Seq: e.seq,
 	}
 }
@@ -112,49 +116,33 @@ func monotonic() int64 {
 type children struct {
 	byKey map[runKey]*entry
 	byPid map[int]*entry      // those whose main process is not reaped
-	order []*entry            // as they were spawned; freed ones are nil until it is packed
-	freed int                 // how many of order are nil
 	left  map[*entry]struct{} // exited, and somebody of their group lives
+	added uint64
 }
 
 func newChildren() children {
 	return children{byKey: map[runKey]*entry{}, byPid: map[int]*entry{}, left: map[*entry]struct{}{}}
 }
 
-func (c *children) full() bool { return len(c.byKey) >= maxChildren }
-
 func (c *children) add(e *entry) {
 	c.byKey[e.key] = e
 	if e.pid > 0 {
 		c.byPid[e.pid] = e
 	}
-	e.place = len(c.order)
-	c.order = append(c.order, e)
+	c.added++
+	e.place = c.added
 }
 
-// free forgets e if it is over.
+// free forgets e if nothing of it is left.
 func (c *children) free(e *entry) {
-	if !e.over() || c.byKey[e.key] != e {
-		return
-	}
-	delete(c.byKey, e.key)
-	delete(c.left, e)
-	c.order[e.place] = nil
-	c.freed++
-	if c.freed > len(c.order)/2 {
-		c.pack()
+	if e.over() && e.pipes == [len(ends)]int32{} {
+		delete(c.byKey, e.key)
 	}
 }
 
-// pack closes the gaps in order.
-func (c *children) pack() {
-	kept := c.order[:0]
-	for _, e := range c.order {
-		if e != nil {
-			e.place = len(kept)
-			kept = append(kept, e)
-		}
-	}
-	clear(c.order[len(kept):])
-	c.order, c.freed = kept, 0
+// inOrder returns all runs as they were spawned.
+func (c *children) inOrder() []*entry {
+	runs := slices.AppendSeq(make([]*entry, 0, len(c.byKey)), maps.Values(c.byKey))
+	slices.SortFunc(runs, func(a, b *entry) int { return cmp.Compare(a.place, b.place) })
+	return runs
 }

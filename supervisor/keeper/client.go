@@ -115,39 +115,6 @@ func (c *Client) receiveWelcome(w *Welcome, deadline time.Time) (done bool, err 
 	return done, err
 }
 
-// add takes one record of the welcome, and returns the descriptors it did not
-// claim.
-func (w *Welcome) add(kind byte, d *decoder, fds []int) []int {
-	switch kind {
-	case recWelcome:
-		w.Generation, w.Failures, w.Probation, w.KeeperPID = d.u64(), d.num(), d.flag(), d.num()
-		w.UpgradeFailed = d.str(maxFailure)
-		if len(d.b) > 0 {
-			w.Upgrade = d.u64()
-		}
-	case recChild:
-		if ev := d.event(); !d.bad {
-			w.Children = append(w.Children, ev.child())
-		}
-	case recAsk:
-		a := d.ask()
-		if d.by(&a); !d.bad {
-			w.Asked = append(w.Asked, a)
-		}
-	case recKilled:
-		w.Killed = true
-	case recHeld:
-		name, n := d.str(MaxName), d.num()
-		if d.bad || n < 0 || n > len(fds) {
-			d.bad = true
-			return fds
-		}
-		w.Held[name] = slices.Clone(fds[:n])
-		return fds[n:]
-	}
-	return fds
-}
-
 // waitReadable waits until fd has something to read.
 func waitReadable(fd int, deadline time.Time) error {
 	for {

@@ -53,16 +53,16 @@ func clone(s *slot) (pid int, errno syscall.Errno) {
 	if s.clears {
 		at := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(s.mem))))
 		args := cloneArgs{flags: uint64(flags)&^0xff | unix.CLONE_CLEAR_SIGHAND, exitSignal: uint64(unix.SIGCHLD),
-			childTID: uint64(uintptr(unsafe.Pointer(s.head))), parentTID: uint64(uintptr(unsafe.Pointer(s.head))), stack: at, stackSize: uint64(s.stack()) - at}
+			childTID: uint64(uintptr(unsafe.Pointer(&s.head))), parentTID: uint64(uintptr(unsafe.Pointer(&s.head))), stack: at, stackSize: uint64(s.stack()) - at}
 		size := uintptr(cloneArgsVer0)
 		if s.cgroup >= 0 {
 			args.flags |= unix.CLONE_INTO_CGROUP
 			args.cgroup, size = uint64(s.cgroup), unsafe.Sizeof(args)
 		}
-		p, e = cloneSteps(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&args)), size, s.head, &s.steps[0])
+		p, e = cloneSteps(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&args)), size, &s.head, &s.steps[0])
 		runtime.KeepAlive(&args)
 	} else {
-		p, e = cloneSteps(unix.SYS_CLONE, flags, s.stack(), s.head, &s.steps[0])
+		p, e = cloneSteps(unix.SYS_CLONE, flags, s.stack(), &s.head, &s.steps[0])
 	}
 	mask(&old, nil)
 	return int(p), syscall.Errno(e)

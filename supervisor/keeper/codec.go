@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"syscall"
+	"unsafe"
 )
 
 // A datagram is a row of records {length uint32, kind byte, body}. Integers
@@ -89,7 +90,7 @@ func (e *encoder) end(at int) {
 
 type decoder struct {
 	b    []byte
-	text string // when not "": what ended as b does, of which strings are parts
+	lent bool // strings are parts of b, and no longer good than it is
 	bad  bool
 }
 
@@ -135,17 +136,14 @@ func (d *decoder) count(limit, size int) int {
 }
 func (d *decoder) str(limit int) string {
 	p := d.take(d.count(limit, 1))
-	if end := len(d.text) - len(d.b); len(p) > 0 && end >= len(p) {
-		return d.text[end-len(p) : end]
+	if d.lent {
+		return unsafe.String(unsafe.SliceData(p), len(p))
 	}
 	return string(p)
 }
-func (d *decoder) strs(limit int) []string {
+func (d *decoder) strs(list []string, limit int) []string {
 	n := d.count(limit, 4)
-	if n == 0 {
-		return nil
-	}
-	list := make([]string, 0, n)
+	list = slices.Grow(list[:0], n)
 	for range n {
 		list = append(list, d.str(maxSpawn))
 	}
@@ -156,12 +154,14 @@ func (d *decoder) strs(limit int) []string {
 // is no record or that f refuses.
 func records(b []byte, f func(kind byte, body *decoder) error) error {
 	d := decoder{b: b}
+	var body decoder
 	for len(d.b) > 0 {
 		rec := d.take(int(d.u32()))
 		if d.bad || len(rec) == 0 {
 			return errMalformed
 		}
-		if err := f(rec[0], &decoder{b: rec[1:]}); err != nil {
+		body = decoder{b: rec[1:]}
+		if err := f(rec[0], &body); err != nil {
 			return err
 		}
 	}
@@ -200,10 +200,10 @@ func (e *encoder) request(r *request) {
 	e.end(at)
 }
 
-// decodeRequest reads one record of a server. Bytes after the fields it knows
-// belong to a later version and are skipped.
-func decodeRequest(kind byte, d *decoder) (request, error) {
-	r := request{kind: kind}
+// decode reads one record of a server into r, whose lists are used again. Bytes
+// after the fields it knows belong to a later version and are skipped.
+func (r *request) decode(kind byte, d *decoder) error {
+	*r = request{kind: kind, spawn: r.spawn}
 	switch kind {
 	case recHello, recSeen:
 		r.num = d.u64()
@@ -213,7 +213,7 @@ func decodeRequest(kind byte, d *decoder) (request, error) {
 		}
 	case recNext, recReady:
 	case recSpawn:
-		r.spawn = d.spawn()
+		d.spawn(&r.spawn)
 	case recSignal:
 		r.signal = Signal{Tag: d.str(MaxTag), Run: d.u64(), Seq: d.u64(), Sig: syscall.Signal(d.num()), ToGroup: d.flag()}
 		d.bad = d.bad || r.signal.Sig < 0 || r.signal.Sig > 64
@@ -234,9 +234,9 @@ func decodeRequest(kind byte, d *decoder) (request, error) {
 		d.bad = true
 	}
 	if d.bad {
-		return request{}, errMalformed
+		return errMalformed
 	}
-	return r, nil
+	return nil
 }
 
 func (e *encoder) ask(a Ask) { e.u8(byte(a.What)); e.u64(a.Times) }
@@ -305,12 +305,14 @@ func (e *encoder) attributes(s *Spawn) {
 	e.str(s.Cgroup)
 }
 
-func (d *decoder) spawn() Spawn {
-	tag := d.str(MaxTag) // which outlives the rest: that is one string
-	d.text = string(d.b)
-	s := Spawn{
+// spawn reads what encoder.spawn wrote. But for the tag its strings are good for
+// as long as the bytes they were read from: they are most of a request.
+func (d *decoder) spawn(s *Spawn) {
+	tag := d.str(MaxTag)
+	d.lent = true
+	*s = Spawn{
 		Tag: tag, Run: d.u64(),
-		Paths: d.strs(MaxPaths), Argv: d.strs(maxSpawn), Env: d.strs(maxSpawn),
+		Paths: d.strs(s.Paths, MaxPaths), Argv: d.strs(s.Argv, maxSpawn), Env: d.strs(s.Env, maxSpawn),
 		Dir: d.str(maxSpawn), Chroot: d.str(maxSpawn),
 		Umask: d.num(), ReadyFD: d.num(), AtExit: syscall.Signal(d.num()),
 	}
@@ -323,8 +325,7 @@ func (d *decoder) spawn() Spawn {
 			s.Cred.Groups = append(s.Cred.Groups, d.u32())
 		}
 	}
-	d.attributes(&s)
-	return s
+	d.attributes(s)
 }
 
 func (d *decoder) attributes(s *Spawn) {
@@ -371,30 +372,4 @@ func (e *encoder) event(kind byte, ev *Event) {
 	}
 	e.by(ev.Ask)
 	e.end(at)
-}
-
-// event reads what encoder.event wrote. The descriptors are still to be
-// claimed: their FD is -1.
-func (d *decoder) event() Event {
-	ev := Event{
-		Kind: EventKind(d.u8()), Tag: d.str(MaxTag), Run: d.u64(), Pid: d.num(), StartTime: d.u64(),
-		Step: d.str(64), Errno: syscall.Errno(d.u32()),
-		Status: syscall.WaitStatus(d.u32()), NoExec: d.flag(), AtNS: int64(d.u64()),
-		UserUS: int64(d.u64()), SysUS: int64(d.u64()), MaxRSSKB: int64(d.u64()),
-		Seq: d.u64(), Outcome: Outcome(d.u8()), Name: d.str(MaxName), Ask: d.ask(),
-	}
-	for range d.count(maxPassed, 4) {
-		ev.FDs = append(ev.FDs, NamedFD{Name: d.str(MaxName), FD: -1})
-	}
-	d.by(&ev.Ask)
-	return ev
-}
-
-// child is ev as an entry of the welcome.
-func (ev *Event) child() Child {
-	return Child{
-		Tag: ev.Tag, Run: ev.Run, Pid: ev.Pid, StartTime: ev.StartTime, Phase: ev.Kind,
-		Step: ev.Step, Errno: ev.Errno, Status: ev.Status, NoExec: ev.NoExec, AtNS: ev.AtNS,
-		UserUS: ev.UserUS, SysUS: ev.SysUS, MaxRSSKB: ev.MaxRSSKB, Seq: ev.Seq,
-	}
 }

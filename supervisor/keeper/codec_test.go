@@ -30,6 +30,12 @@ func everyRequest() []request {
 	}
 }
 
+// decodeRequest reads a record into a request of its own.
+func decodeRequest(kind byte, d *decoder) (r request, err error) {
+	err = r.decode(kind, d)
+	return r, err
+}
+
 func TestRequestsComeBackAsTheyWere(t *testing.T) {
 	var e encoder
 	want := everyRequest()

@@ -23,7 +23,7 @@ func (k *keeper) endWanted(end End) {
 		k.forgive()
 		k.wrote.Broadcast()
 	}
-	time.AfterFunc(exitWithin, func() { k.guarded("end", k.endServer) })
+	k.after(exitWithin, "end", k.endServer)
 	k.hurryUp()
 }
 
@@ -32,9 +32,7 @@ func (k *keeper) endWanted(end End) {
 func (k *keeper) endServer() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.conn != nil {
-		k.killServer(k.conn)
-	}
+	k.killServer(k.conn)
 }
 
 // expectServer watches over a request to end while nobody is ready to carry it
@@ -49,7 +47,7 @@ func (k *keeper) expectServer() {
 		return
 	}
 	if k.alone == nil {
-		k.alone = time.AfterFunc(k.opt.Patience, func() { k.guarded("end", k.endAlone) })
+		k.alone = k.after(k.opt.Patience, "end", k.endAlone)
 	}
 }
 
@@ -62,9 +60,7 @@ func (k *keeper) endAlone() {
 	}
 	k.say("no server is ready to stop the services in order; ending them all")
 	k.endWanted(End{How: k.asks.ending(), Status: StatusAlone})
-	if k.conn != nil {
-		k.killServer(k.conn)
-	}
+	k.killServer(k.conn)
 }
 
 // sweep ends all that is left, now that the server is gone: TERM, a grace,
@@ -86,23 +82,17 @@ func (k *keeper) sweep() End {
 // sweepWith signals all that is left and waits at most for d. It reports
 // whether nothing is left. KILL is repeated, for those born meanwhile.
 func (k *keeper) sweepWith(sig unix.Signal, d time.Duration) (clean bool) {
-	for deadline := time.Now().Add(d); ; {
-		if !anyChild() {
-			return true
-		}
+	deadline := time.Now().Add(d)
+	for n := 0; anyChild(); n++ {
 		if time.Now().After(deadline) {
 			return false
 		}
-		everybody(sig)
-		for wait := 0; wait < 10 && anyChild(); wait++ {
-			time.Sleep(10 * time.Millisecond)
+		if n == 0 || sig == unix.SIGKILL && n%10 == 0 {
+			everybody(sig)
 		}
-		if sig == unix.SIGTERM {
-			for anyChild() && time.Now().Before(deadline) {
-				time.Sleep(10 * time.Millisecond)
-			}
-		}
+		time.Sleep(10 * time.Millisecond)
 	}
+	return true
 }
 
 // anyChild reports whether we have a child, dead or alive. All that descend

@@ -1,11 +1,11 @@
 package keeper
 
 import (
+	"os"
 	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,17 +27,17 @@ const (
 func forkSteps(j *job) (pid, report int, errno syscall.Errno) {
 	steps, err := unix.MemfdCreate("steps", unix.MFD_CLOEXEC)
 	if err != nil {
-		return 0, -1, errnoOf(err)
+		return 0, 0, errnoOf(err)
 	}
 	defer unix.Close(steps)
 	var e encoder
 	e.spawn(j.spawn)
 	if _, err := unix.Pwrite(steps, e.b, 0); err != nil {
-		return 0, -1, errnoOf(err)
+		return 0, 0, errnoOf(err)
 	}
 	var pair [2]int
 	if err := unix.Pipe2(pair[:], unix.O_CLOEXEC); err != nil {
-		return 0, -1, errnoOf(err)
+		return 0, 0, errnoOf(err)
 	}
 	defer unix.Close(pair[1])
 	// -1 is closed there.
@@ -49,34 +49,42 @@ func forkSteps(j *job) (pid, report int, errno syscall.Errno) {
 	pid, err = syscall.ForkExec("/proc/self/exe", argv, &syscall.ProcAttr{Files: files})
 	if err != nil {
 		unix.Close(pair[0])
-		return 0, -1, errnoOf(err)
+		return 0, 0, errnoOf(err)
 	}
 	_ = unix.SetNonblock(pair[0], true)
 	return pid, pair[0], 0
 }
 
-// watchReport waits for the end of e's exec.
+// watchReport waits for the end of e's exec, without a thread.
 func (k *keeper) watchReport(e *entry, fd int) {
-	_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1)
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.readReport(e)
-	unix.Close(fd)
-	k.flush()
+	file := os.NewFile(uintptr(fd), "report")
+	defer file.Close()
+	conn, _ := file.SyscallConn()
+	_ = conn.Read(func(uintptr) (over bool) {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		over = k.readReport(e)
+		k.flush()
+		return over
+	})
 }
 
 // readReport notes what e's child reported: nothing but the end, when its
-// program runs. Lock held.
-func (k *keeper) readReport(e *entry) {
-	if e.report < 0 {
-		return
+// program runs. It reports false when the child is still on its way. Lock held.
+func (k *keeper) readReport(e *entry) (over bool) {
+	if e.report == 0 {
+		return true
 	}
 	var text [64]byte
-	n, _ := unix.Read(e.report, text[:])
-	e.report = -1
+	n, err := unix.Read(int(e.report), text[:])
+	if err == unix.EAGAIN {
+		return false
+	}
+	e.report = 0
 	number, step, _ := strings.Cut(string(text[:max(n, 0)]), " ")
 	errno, _ := strconv.Atoi(number)
 	k.decide(e, step, syscall.Errno(errno))
+	return true
 }
 
 // ExecSteps is the exec-steps applet. It returns only when a step has failed.
@@ -99,7 +107,8 @@ func execSteps(args []string, report *int) (step string, errno syscall.Errno) {
 	text := make([]byte, maxSpawn)
 	n, err := unix.Pread(stepsFD, text, 0)
 	d := decoder{b: text[:max(n, 0)]}
-	s := d.spawn()
+	var s Spawn
+	d.spawn(&s)
 	if err != nil || d.bad || len(args) < 2 {
 		return stepMessage, syscall.EINVAL
 	}
@@ -145,6 +154,5 @@ func (s *slot) walk() (step string, errno syscall.Errno) {
 			break
 		}
 	}
-	runtime.KeepAlive(unsafe.Pointer(s.steps))
 	return s.verdict()
 }

@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"cmp"
 	"fmt"
 	"syscall"
 	"time"
@@ -65,10 +66,8 @@ func (l launch) paths(path string) []string {
 }
 
 // upgrade puts a binary on trial: the server is replaced by one that runs it.
-// It returns what is to be closed.
+// It returns what is to be closed. Lock held.
 func (k *keeper) upgrade(c *conn, number uint64, fds []int) (surplus []int) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	if len(fds) == 0 { // our table is full
 		k.answer(Event{Kind: Refused, Errno: syscall.EMFILE})
 		return nil
@@ -138,12 +137,9 @@ func (k *keeper) judge(c *conn, err error) (pause time.Duration) {
 		return 0
 	}
 	young := time.Since(c.born) < patienceTicks*k.opt.Tick
-	switch {
-	case !c.ready:
+	if !c.ready || c.byItself() && young {
 		k.misses++
-	case c.byItself() && young:
-		k.misses++
-	default:
+	} else {
 		k.misses = 0
 	}
 	if !c.ready && c.byItself() {
@@ -211,10 +207,8 @@ func (l *life) epitaph(err error) string {
 	switch {
 	case e.failed:
 		return who + fmt.Sprintf("cannot run: %s: %v", e.step, e.errno)
-	case l.asked != "":
-		return who + l.asked + left
-	case l.fault != "":
-		return who + l.fault + left
+	case l.asked != "" || l.fault != "":
+		return who + cmp.Or(l.asked, l.fault) + left
 	case left != "":
 		return who + "closed its socket" + left
 	case !l.ready:

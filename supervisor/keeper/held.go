@@ -1,17 +1,18 @@
 package keeper
 
 import (
-	"fmt"
+	"slices"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// held is what the keeper keeps open for its servers, by opaque names. Those
-// it makes itself are the read ends of a run's pipes.
+// held is what the keeper keeps open for its servers, by opaque names. What it
+// makes itself, the read ends of a run's pipes, is in the run's entry.
 type held struct {
 	fds   map[string][]int
-	count int
+	count int // with those of the runs
 }
 
 // put records fds under name and returns what must be closed: what they
@@ -55,50 +56,61 @@ func up(fd int) int {
 
 var ends = [...]string{"out", "err", "ready"}
 
+// pipeName is the name by which a pipe of a run is held; ParsePipe splits it.
 func pipeName(k runKey, end int) string {
-	return fmt.Sprintf("pipe/%s/%d/%s", k.tag, k.run, ends[end])
+	return "pipe/" + k.tag + "/" + strconv.FormatUint(k.run, 10) + "/" + ends[end]
 }
 
-// pipes are the pipes of one run: output, errors and, when asked for,
-// readiness.
-type pipes struct {
-	read, write [len(ends)]int
-	from, n     int // those from from and below n are there
-}
-
-// makePipes makes them. Read ends do not block, because server and keeper
-// share them; write ends do, because services expect it. Given to the run's
-// user they can be opened again as /dev/stdout.
-func makePipes(s *Spawn) (p pipes, errno syscall.Errno) {
-	n := 2
-	if s.ReadyFD > 0 {
-		n = 3
-	}
-	if s.TTY != "" {
-		p.from, p.n = 2, 2
-	}
-	for p.n < n {
+// makePipes makes the pipes of e: output and errors but on a terminal, and
+// readiness when it is asked for. It returns the write ends, -1 where there is
+// none, and lends them to the child. Read ends do not block, because server and
+// keeper share them; write ends do, because services expect it. Given to the
+// run's user they can be opened again as /dev/stdout.
+func (e *entry) makePipes(s *Spawn, slot *slot) (write [len(ends)]int, errno syscall.Errno) {
+	wanted := [len(ends)]bool{s.TTY == "", s.TTY == "", s.ReadyFD > 0}
+	for end := range ends {
+		write[end] = -1
+		if !wanted[end] {
+			continue
+		}
 		var fds [2]int
 		if err := unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
-			p.close()
-			return pipes{}, errnoOf(err)
+			return write, errnoOf(err)
 		}
-		p.read[p.n], p.write[p.n] = up(fds[0]), fds[1]
-		p.n++
+		e.pipes[end], write[end] = int32(up(fds[0])), fds[1]
+		slot.lent = append(slot.lent, fds[1])
 		_, _ = unix.FcntlInt(uintptr(fds[1]), unix.F_SETFL, 0)
 		if s.Cred != nil {
 			_ = unix.Fchown(fds[1], int(s.Cred.UID), int(s.Cred.GID))
 		}
 	}
-	return p, 0
+	return write, 0
 }
 
-func (p *pipes) close() {
-	closeAll(p.read[p.from:p.n])
-	p.closeWrite()
+// closePipes closes what was made for a run that never had a process.
+func (e *entry) closePipes() {
+	for end, fd := range e.pipes {
+		if fd > 0 {
+			unix.Close(int(fd))
+			e.pipes[end] = 0
+		}
+	}
 }
 
-func (p *pipes) closeWrite() { closeAll(p.write[p.from:p.n]) }
+// drop forgets what is held under name and returns what must be closed. Lock
+// held.
+func (k *keeper) drop(name string) (surplus []int) {
+	tag, run, end, _ := ParsePipe(name)
+	e, at := k.children.byKey[runKey{tag, run}], slices.Index(ends[:], end)
+	if e == nil || at < 0 || e.pipes[at] == 0 {
+		return k.held.drop(name)
+	}
+	surplus = []int{int(e.pipes[at])}
+	e.pipes[at] = 0
+	k.held.count--
+	k.children.free(e)
+	return surplus
+}
 
 // errnoOf returns the errno in an error of x/sys/unix.
 func errnoOf(err error) syscall.Errno {

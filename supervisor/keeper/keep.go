@@ -4,9 +4,9 @@ package keeper
 //
 // This process is PID 1, or the parent of all that a user's zinit runs. What
 // it holds would be lost with it: the processes, because only a parent learns
-// how its child ended; the descriptors in held, which are the pipes that
-// services print into and the memory that servers remember by; and what was
-// asked by signals. All else, what should run and why, is the server's, and
+// how its child ended; descriptors, which are the pipes that services print
+// into (in children) and the memory that servers remember by (in held); and what
+// was asked by signals. All else, what should run and why, is the server's, and
 // servers may die at any instant: what they have not acknowledged is told to
 // the next (tell.go), what they ask for again is not done again (requests.go).
 //
@@ -43,6 +43,7 @@ package keeper
 // sleeps in the kernel when there is none: an idle keeper never wakes.
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -149,13 +150,14 @@ type keeper struct {
 	starting []*entry // before their exec, on a slot
 	unseen   bool     // the exec watcher does not know the last of them
 	starved  bool     // no slot came free for some time
-	forking  bool     // clone is refused here: use the exec-steps applet
+	forking  bool     // clone is refused here: use the exec-steps applet; only who reads requests spawns
 	held     held
 	asks     asks
 	pokes    uint64 // things that may have emptied a group
 	looked   uint64 // pokes the group watcher has seen
 
-	in         *wire // of the present conn; one, because its buffers are large
+	in         *wire   // of the present conn; one, because its buffers are large
+	request    request // the one that is being done; its lists are used again
 	conn       *conn
 	server     *entry // the last server started; nil when it was left behind
 	generation uint64
@@ -175,7 +177,8 @@ type keeper struct {
 	urgent    bool     // more is owed than that somebody was spawned
 	enc       encoder  // of the datagram being made
 	fds       []int    // that go with it
-	malformed uint64   // messages ignored
+	named     []NamedFD
+	malformed uint64 // messages ignored
 }
 
 // Keep keeps until the end and returns how to end: everything else has been
@@ -205,23 +208,16 @@ func newKeeper(opt Options) (*keeper, error) {
 	if opt.Caught == nil {
 		opt.Caught = CatchSignals()
 	}
-	opt.Grace = orElse(opt.Grace, DefaultGrace)
-	opt.Patience = orElse(opt.Patience, DefaultPatience)
-	opt.Tick = orElse(opt.Tick, DefaultTick)
-	opt.Probation = orElse(opt.Probation, DefaultProbation)
+	opt.Grace = cmp.Or(opt.Grace, DefaultGrace)
+	opt.Patience = cmp.Or(opt.Patience, DefaultPatience)
+	opt.Tick = cmp.Or(opt.Tick, DefaultTick)
+	opt.Probation = cmp.Or(opt.Probation, DefaultProbation)
 	k := &keeper{opt: opt, children: newChildren(), held: held{fds: map[string][]int{}}, in: newReceiver(-1), hurry: make(chan struct{}, 1)}
 	for _, c := range []*sync.Cond{&k.born, &k.wrote, &k.stuck, &k.roomy, &k.poked} {
 		c.L = &k.mu
 	}
 	confine()
 	return k, k.open()
-}
-
-func orElse(d, other time.Duration) time.Duration {
-	if d > 0 {
-		return d
-	}
-	return other
 }
 
 // confine makes orphans ours, our memory nobody's, and what was inherited
@@ -278,9 +274,9 @@ func (k *keeper) openStderr() {
 // to do so; each keeps some 60 KiB of its own, and two do as much as four
 // (measured: 0.4 of posix_spawn's time for 1000 spawns on two cores).
 func warmUp() {
-	const threads, processors = 14, 2
+	const threads, processors = 10, 2
 	runtime.GOMAXPROCS(processors)
-	debug.SetGCPercent(25)
+	debug.SetGCPercent(100)
 	var up, done sync.WaitGroup
 	up.Add(threads)
 	for range threads {
@@ -325,6 +321,11 @@ func (k *keeper) forever(name string, step func()) {
 	}
 }
 
+// after does step once, a while from now.
+func (k *keeper) after(d time.Duration, name string, step func()) *time.Timer {
+	return time.AfterFunc(d, func() { k.guarded(name, step) })
+}
+
 func (k *keeper) guarded(name string, step func()) {
 	defer func() {
 		if why := recover(); why != nil {
@@ -349,9 +350,9 @@ func (k *keeper) wanted() *End {
 	return k.end
 }
 
-// kill ends a child with SIGKILL if it is still there. Lock held.
-func (k *keeper) kill(e *entry) {
+// kill signals a child if it is still there; nil is none. Lock held.
+func (e *entry) kill(sig unix.Signal) {
 	if e != nil && e.pid > 1 && !e.reaped {
-		_ = unix.Kill(e.pid, unix.SIGKILL)
+		_ = unix.Kill(e.pid, sig)
 	}
 }

@@ -116,9 +116,11 @@ const (
 
 var kindNames = [...]string{"", "spawned", "execed", "failed", "busy", "exited", "gone", "signaled", "held", "asked", "proven", "refused", "lost"}
 
-func (k EventKind) String() string {
-	if int(k) < len(kindNames) {
-		return kindNames[k]
+func (k EventKind) String() string { return nameOf(kindNames[:], int(k)) }
+
+func nameOf(names []string, n int) string {
+	if n < len(names) {
+		return names[n]
 	}
 	return "unknown"
 }
@@ -148,12 +150,7 @@ const (
 
 var askNames = [...]string{"", "stop", "poweroff", "reboot", "halt", "reload", "restart"}
 
-func (a Asking) String() string {
-	if int(a) < len(askNames) {
-		return askNames[a]
-	}
-	return "unknown"
-}
+func (a Asking) String() string { return nameOf(askNames[:], int(a)) }
 
 // Ends reports whether a wants zinit to end.
 func (a Asking) Ends() bool { return a >= Stop && a <= Halt }

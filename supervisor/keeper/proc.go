@@ -77,12 +77,7 @@ func parseStat(text []byte) (s stat, ok bool) {
 }
 
 func number(word []byte) (n uint64) {
-	for _, c := range word {
-		if c < '0' || c > '9' {
-			return n
-		}
-		n = n*10 + uint64(c-'0')
-	}
+	n, _ = strconv.ParseUint(string(word), 10, 64)
 	return n
 }
 

@@ -109,17 +109,19 @@ func (k *keeper) last(e *entry, exited bool) {
 	e.noExec = !exited && !e.execed && killedBeforeExec(e.pid)
 	if e.slot != nil {
 		k.settle(e)
-	} else if e.report >= 0 {
+	} else if e.report > 0 {
 		k.readReport(e)
 	}
 	if e.atExit != 0 && e.execed && e.seq == 0 { // those who were told to stop are at it
 		_ = send(-e.pid, e.atExit)
 	}
 	var status unix.WaitStatus
-	if got, err := unix.Wait4(e.pid, &status, unix.WNOHANG, &e.usage); err != nil || got != e.pid {
+	var usage unix.Rusage
+	if got, err := unix.Wait4(e.pid, &status, unix.WNOHANG, &usage); err != nil || got != e.pid {
 		return // somebody else's look; waitid tells again
 	}
 	e.status = syscall.WaitStatus(status)
+	e.user, e.sys, e.maxRSS = micros(usage.Utime), micros(usage.Stime), int64(usage.Maxrss)
 	e.reaped, e.proven = true, ticks()
 	delete(k.children.byPid, e.pid)
 	switch {

@@ -59,24 +59,17 @@ func (k *keeper) awaitTold(c *conn) {
 // are to be closed. What it cannot read is counted and ignored.
 func (k *keeper) handleAll(c *conn, b []byte, fds []int, cut bool) (surplus []int) {
 	err := records(b, func(kind byte, d *decoder) error {
-		r, err := decodeRequest(kind, d)
-		if err != nil {
+		r := &k.request
+		if err := r.decode(kind, d); err != nil {
 			return err
 		}
-		if r.kind == recHold {
-			n := min(r.nfds, len(fds))
-			mine := fds[:n:n]
-			fds = fds[n:]
-			surplus = append(surplus, k.hold(&r, mine)...)
-			return nil
-		}
+		n := r.nfds
 		if r.kind == recUpgrade {
-			n := min(1, len(fds))
-			surplus = append(surplus, k.upgrade(c, r.num, fds[:n:n])...)
-			fds = fds[n:]
-			return nil
+			n = 1
 		}
-		surplus = append(surplus, k.handle(c, &r)...)
+		n = min(n, len(fds))
+		surplus = append(surplus, k.handle(c, r, fds[:n:n])...)
+		fds = fds[n:]
 		return nil
 	})
 	if err != nil || cut {
@@ -87,11 +80,15 @@ func (k *keeper) handleAll(c *conn, b []byte, fds []int, cut bool) (surplus []in
 	return append(surplus, fds...)
 }
 
-// handle does one request and returns what is to be closed.
-func (k *keeper) handle(c *conn, r *request) (surplus []int) {
-	if r.kind == recSpawn { // takes the lock where it needs it
+// handle does one request, with the descriptors that it claims, and returns what
+// is to be closed.
+func (k *keeper) handle(c *conn, r *request, fds []int) (surplus []int) {
+	switch r.kind { // these take the lock where they need it
+	case recSpawn:
 		k.spawn(&r.spawn)
 		return nil
+	case recHold:
+		return k.hold(r, fds)
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -116,9 +113,11 @@ func (k *keeper) handle(c *conn, r *request) (surplus []int) {
 	case recAckAsk:
 		k.asks.ack(r.ask)
 	case recDrop:
-		return k.held.drop(r.name)
+		return k.drop(r.name)
 	case recReady:
 		k.serverReady(c)
+	case recUpgrade:
+		return k.upgrade(c, r.num, fds)
 	case recEnd:
 		k.endWanted(r.end)
 	}
@@ -177,15 +176,10 @@ func (k *keeper) signal(s *Signal) {
 	if ev.Outcome != Absent {
 		e.seq = max(e.seq, s.Seq)
 	}
-	ev.Pid = pidOf(e)
-	k.answer(ev)
-}
-
-func pidOf(e *entry) int {
-	if e == nil {
-		return 0
+	if e != nil {
+		ev.Pid = e.pid
 	}
-	return e.pid
+	k.answer(ev)
 }
 
 // send signals a child of ours or its group, never pid 0, 1 or -1.

@@ -71,15 +71,13 @@ func (k *keeper) startServer() (*conn, error) {
 	k.in.fd = pair[0]
 	c.in, c.out = k.in, &wire{fd: pair[0]}
 	k.install(c)
-	if err := k.startProcess(c, pair[1]); err != nil {
-		unix.Close(pair[1])
+	if err = k.startProcess(c, pair[1]); err != nil {
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		k.conn = nil
 		unix.Close(pair[0])
-		return c, err
 	}
-	return c, nil
+	return c, err
 }
 
 // install makes c the server that is served. There are never two: one that a
@@ -87,17 +85,16 @@ func (k *keeper) startServer() (*conn, error) {
 func (k *keeper) install(c *conn) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.kill(k.server)
+	k.server.kill(unix.SIGKILL)
 	k.server = nil
 	k.generation++
 	c.number = k.generation
 	c.from, c.probation = k.binaries.choose(k.misses)
 	k.conn = c
-	k.ready = false
-	k.expectServer()
+	k.setReady(false)
 }
 
-// startProcess runs the server at the other end of c.
+// startProcess runs the server at the other end of c, which is the socket.
 func (k *keeper) startProcess(c *conn, socket int) error {
 	c.wrote = k.truncateStderr()
 	cmd := k.opt.Server(c.number)
@@ -113,23 +110,23 @@ func (k *keeper) startProcess(c *conn, socket int) error {
 	j.room = 2*k.held.count + 512
 	k.mu.Unlock()
 	if slot == nil {
+		unix.Close(socket)
 		return fmt.Errorf("spawn: %w", syscall.EAGAIN)
 	}
-	e := &entry{key: runKey{"server", c.number}, serves: c, report: -1, needed: []int{socket}}
+	slot.lent = append(slot.lent, socket)
+	e := &entry{key: runKey{"server", c.number}, serves: c}
 	step, errno := k.birth(e, &j, slot)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if errno != 0 {
-		k.cloning = false
-		k.born.Broadcast()
-		k.giveBack(slot)
+		k.stillborn(slot)
 		return fmt.Errorf("%s: %w", step, errno)
 	}
 	k.server, c.server = e, e
 	k.launched(e, slot)
 	k.kick()
 	if k.end != nil || c.clock.doomed() { // wanted while it had no process
-		k.kill(e)
+		e.kill(unix.SIGKILL)
 	}
 	k.watch(c)
 	return nil
@@ -167,17 +164,22 @@ func (k *keeper) serverReady(c *conn) {
 		return
 	}
 	c.ready = true
-	k.ready = !c.over && !c.clock.doomed()
+	k.setReady(!c.over && !c.clock.doomed())
 	if c.failure {
 		k.binaries.failed = ""
 	}
 	if c.probation {
-		time.AfterFunc(k.opt.Probation, func() { k.guarded("probation", func() { k.prove(c) }) })
+		k.after(k.opt.Probation, "probation", func() { k.prove(c) })
 	}
 	if k.opt.Ready != nil && !k.everReady {
 		go k.guarded("ready", k.opt.Ready)
 	}
 	k.everReady = true
+}
+
+// setReady notes whether somebody serves. Lock held.
+func (k *keeper) setReady(ready bool) {
+	k.ready = ready
 	k.expectServer()
 }
 
@@ -187,8 +189,7 @@ func (k *keeper) serverEnded(c *conn) {
 	c.finish()
 	if k.conn == c {
 		_ = unix.Shutdown(c.out.fd, unix.SHUT_RDWR)
-		k.ready = false
-		k.expectServer()
+		k.setReady(false)
 	}
 }
 

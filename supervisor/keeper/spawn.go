@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"encoding/binary"
 	"math"
 	"slices"
 	"syscall"
@@ -238,9 +239,8 @@ func (j *job) credentials(s *slot) {
 		return
 	}
 	p, at := s.room(4 * len(c.Groups))
-	for i := range min(len(c.Groups), len(p)/4) {
-		g := c.Groups[i]
-		p[4*i], p[4*i+1], p[4*i+2], p[4*i+3] = byte(g), byte(g>>8), byte(g>>16), byte(g>>24)
+	for i, g := range c.Groups[:len(p)/4] { // without room it is all in vain
+		binary.NativeEndian.PutUint32(p[4*i:], g)
 	}
 	gid, uid := uintptr(c.GID), uintptr(c.UID)
 	s.add(stepGroups, mustNot, unix.SYS_SETGROUPS, uintptr(len(c.Groups)), at)

@@ -46,7 +46,9 @@ func runJob(t *testing.T, s Spawn, way func(*testing.T, *job) result) result {
 		t.Fatal(err)
 	}
 	defer unix.Close(null)
-	p, errno := makePipes(&s)
+	var e entry
+	var lender slot
+	write, errno := e.makePipes(&s, &lender)
 	if errno != 0 {
 		t.Fatal(errno)
 	}
@@ -57,19 +59,19 @@ func runJob(t *testing.T, s Spawn, way func(*testing.T, *job) result) result {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
-	j := &job{spawn: &s, stdio: [3]int{null, p.write[0], p.write[1]}, extra: -1, exe: -1, keep: -1, nofileHard: limit.Max, oom: ownOOMScore()}
+	j := &job{spawn: &s, stdio: [3]int{null, write[0], write[1]}, extra: write[2], exe: -1, keep: -1, nofileHard: limit.Max, oom: ownOOMScore()}
 	if s.TTY != "" {
 		j.stdio[1], j.stdio[2] = null, null
 	}
-	if s.ReadyFD > 0 {
-		j.extra = p.write[2]
-	}
 	var out [len(ends)]string
 	r := way(t, j)
-	p.closeWrite()
-	for end := p.from; end < p.n; end++ {
-		_ = unix.SetNonblock(p.read[end], true)
-		f := os.NewFile(uintptr(p.read[end]), "pipe")
+	closeAll(lender.lent)
+	for end, fd := range e.pipes {
+		if fd == 0 {
+			continue
+		}
+		_ = unix.SetNonblock(int(fd), true)
+		f := os.NewFile(uintptr(fd), "pipe")
 		b, _ := io.ReadAll(f)
 		out[end] = string(b)
 		f.Close()
@@ -144,7 +146,7 @@ func forkWay(t *testing.T, j *job) result {
 		t.Fatal(err)
 	}
 	k := &keeper{}
-	e := &entry{report: report, pid: pid}
+	e := &entry{report: int32(report), pid: pid}
 	k.readReport(e)
 	unix.Close(report)
 	r.step, r.errno = e.step, e.errno
@@ -389,7 +391,7 @@ func giveUp(a *slot) []step {
 func (s *slot) prepend(first ...step) {
 	n := len(first)
 	copy(s.steps[n:s.n+n+1], s.steps[:s.n+1])
-	s.names = append(make([]string, n), s.names...)
+	copy(s.names[n:], s.names[:s.n])
 	copy(s.steps[:], first)
 	s.n += n
 }

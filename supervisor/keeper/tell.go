@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"maps"
 	"slices"
 	"syscall"
 	"time"
@@ -35,7 +36,6 @@ type welcoming struct {
 	head  bool
 	runs  []*entry
 	names []string
-	asks  bool
 }
 
 // owe notes that e's kind is to be told. Lock held.
@@ -125,23 +125,22 @@ func (k *keeper) packEntry(e *entry) {
 		}
 		ev := e.event(kind)
 		if kind == Spawned {
-			ev.FDs, k.fds = k.readEnds(e.key, k.fds)
+			ev.FDs = k.packReadEnds(e)
 		}
 		k.enc.event(recEvent, &ev)
 	}
 }
 
-// readEnds appends the read ends of a run that are still held to fds.
-func (k *keeper) readEnds(key runKey, fds []int) ([]NamedFD, []int) {
-	var named []NamedFD
-	for end := range ends {
-		name := pipeName(key, end)
-		if held := k.held.fds[name]; len(held) == 1 {
-			named = append(named, NamedFD{Name: name})
-			fds = append(fds, held[0])
+// packReadEnds packs the read ends of e that are still held, and names them.
+func (k *keeper) packReadEnds(e *entry) []NamedFD {
+	k.named = k.named[:0]
+	for end, fd := range e.pipes {
+		if fd > 0 {
+			k.named = append(k.named, NamedFD{Name: pipeName(e.key, end)})
+			k.fds = append(k.fds, int(fd))
 		}
 	}
-	return named, fds
+	return k.named
 }
 
 // told strikes off what a datagram that went out held. Lock held.
@@ -187,16 +186,7 @@ func (k *keeper) awaitStuck() (fd int, scarce bool) {
 func (k *keeper) greet(c *conn) {
 	k.forgive()
 	c.greeted = false
-	c.welcome = &welcoming{asks: true, head: true}
-	for _, e := range k.children.order {
-		if e != nil {
-			c.welcome.runs = append(c.welcome.runs, e)
-		}
-	}
-	for name := range k.held.fds {
-		c.welcome.names = append(c.welcome.names, name)
-	}
-	slices.Sort(c.welcome.names)
+	c.welcome = &welcoming{head: true, runs: k.children.inOrder(), names: slices.Sorted(maps.Keys(k.held.fds))}
 }
 
 // welcomeNext sends the next message of the welcome. Each waits for the
@@ -226,9 +216,8 @@ func (k *keeper) packWelcome(w *welcoming) (last bool) {
 		w.head = false
 		k.packHead()
 	}
-	for len(w.runs) > 0 && len(k.enc.b) < fullWelcome {
-		ev := w.runs[0].event(w.runs[0].phase())
-		k.enc.event(recChild, &ev)
+	for len(w.runs) > 0 && len(k.enc.b) < fullWelcome && len(k.fds)+len(ends) <= maxPassed {
+		k.packRun(w.runs[0])
 		w.runs = w.runs[1:]
 	}
 	for len(w.names) > 0 && len(k.enc.b) < fullWelcome {
@@ -236,10 +225,7 @@ func (k *keeper) packWelcome(w *welcoming) (last bool) {
 		if len(k.fds)+len(fds) > maxPassed {
 			return false
 		}
-		at := k.enc.begin(recHeld)
-		k.enc.str(w.names[0])
-		k.enc.num(len(fds))
-		k.enc.end(at)
+		k.packHeld(w.names[0], len(fds))
 		k.fds = append(k.fds, fds...)
 		w.names = w.names[1:]
 	}
@@ -248,6 +234,28 @@ func (k *keeper) packWelcome(w *welcoming) (last bool) {
 	}
 	k.enc.end(k.enc.begin(recWelcomeEnd))
 	return true
+}
+
+// packRun tells of a run, unless it is over, and of its pipes.
+func (k *keeper) packRun(e *entry) {
+	if !e.over() {
+		ev := e.event(e.phase())
+		k.enc.event(recChild, &ev)
+	}
+	for end, fd := range e.pipes {
+		if fd > 0 {
+			k.packHeld(pipeName(e.key, end), 1)
+			k.fds = append(k.fds, int(fd))
+		}
+	}
+}
+
+// packHeld says under which name the next n descriptors are held.
+func (k *keeper) packHeld(name string, n int) {
+	at := k.enc.begin(recHeld)
+	k.enc.str(name)
+	k.enc.num(n)
+	k.enc.end(at)
 }
 
 // packHead says who the server is, and what was asked and is not acknowledged.
