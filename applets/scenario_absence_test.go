@@ -279,6 +279,12 @@ func TestScenario165AStoppedServerIsDeadBeforeTheNext(t *testing.T) {
 		t.Error("the old one lives")
 	}
 	goOn()
+	b.await("where it stood to be told", func() error {
+		if out := b.must("logs", "-n", "10000", "zinit"); !strings.Contains(out, "SIGABRT: abort") {
+			return fmt.Errorf("zinit's log: %s", out)
+		}
+		return nil
+	})
 	b.mustCall("service.stop", named{"name": "a", "wait": true}, nil)
 	var lines []logLine
 	b.mustCall("logs.filter", named{"name": "a", "stream": "stdout"}, &lines)

@@ -38,7 +38,7 @@ const tidyEvery = 1024
 // The ticks of a clock.
 const (
 	patienceTicks = 10 // without a sign of life, and until an upgrade is ready
-	mercyTicks    = 5  // from SIGABRT, which has Go say where it stood, to SIGKILL
+	mercyTicks    = 2  // from SIGABRT, which has Go say where it stood, to SIGKILL
 	buryTicks     = 5  // from SIGKILL until it is given up: it is stuck in the kernel
 )
 
@@ -127,6 +127,7 @@ func (k *keeper) condemn(c *conn, fault string) {
 	c.clock.doom = doomAbort
 	k.unserved(c)
 	c.server.kill(unix.SIGABRT)
+	c.server.kill(unix.SIGCONT) // one that is stopped would not take it
 	k.watch(c)
 }
 
