@@ -119,7 +119,7 @@ func TestNothingStandsIn(t *testing.T) {
 // The files of the server's end of the protocol are not counted, nor are comments.
 func TestTheKeeperDoesNotGrow(t *testing.T) {
 	t.Parallel()
-	const most = 3516
+	const most = 3540
 	servers := map[string]bool{"client.go": true, "calls.go": true, "heard.go": true}
 	lines := 0
 	source(t, func(path string, text []byte) {

@@ -249,11 +249,6 @@ func (e *encoder) by(a Ask) {
 		e.u8(byte(a.Sig))
 	}
 }
-func (d *decoder) by(a *Ask) {
-	if len(d.b) > 0 {
-		a.Sig = syscall.Signal(d.u8())
-	}
-}
 
 func (e *encoder) spawn(s *Spawn) {
 	e.str(s.Tag)

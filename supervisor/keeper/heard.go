@@ -65,3 +65,10 @@ func (ev *Event) child() Child {
 		UserUS: ev.UserUS, SysUS: ev.SysUS, MaxRSSKB: ev.MaxRSSKB, Seq: ev.Seq,
 	}
 }
+
+// by reads what encoder.by wrote.
+func (d *decoder) by(a *Ask) {
+	if len(d.b) > 0 {
+		a.Sig = syscall.Signal(d.u8())
+	}
+}
