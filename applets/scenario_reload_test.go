@@ -102,9 +102,10 @@ func TestAReloadExecIsNotLostWithItsServer(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
 	b.needs("a", "wit", "[lifecycle]\nreload_exec = [\"wit\", \"-kind\", \"RELOAD\", \"-detail\", \"$ZINIT_PID\", \"-exit\", \"0\"]\n")
+	b.fillers()
 	b.serve()
 	p := b.witnessed(1, "START a").proc
-	b.unheard("a", "service.reload", named{"name": "a", "token": "once"})
+	b.unheard("service.reload", named{"name": "a", "token": "once"})
 	b.witnessed(1, fmt.Sprintf("RELOAD a %d", p.pid))
 	b.mustCall("service.reload", named{"name": "a", "token": "once"}, nil)
 	b.killServer()

@@ -52,12 +52,13 @@ func TestAnUpgradeIsNotLostWithItsServer(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
 	b.needs("a", "wit", "")
+	b.fillers()
 	b.serve()
 	p := b.witnessed(1, "START a").proc
 	var last version
 	for _, other := range []string{"0.4.1-test", "0.4.2-test"} {
 		ask := named{"path": b.otherZinit(other), "token": other}
-		v := b.unheard("a", "system.upgrade", ask)
+		v := b.unheard("system.upgrade", ask)
 		if last.PID != 0 && v.PID != last.PID {
 			t.Errorf("asked again it was done again: %+v became %+v", last, v)
 		}
@@ -90,10 +91,23 @@ func (b *bed) upgraded(to string) version {
 	return after.version
 }
 
+// fillers are services for unheard: a socket holds a thousand orders and more, and no
+// service may have many signals that are not sent yet.
+const fillers = 200
+
+func (b *bed) fillers() {
+	for i := range fillers {
+		b.service(fmt.Sprint("filler", i), "[service]\nexec = \"sleep 1000\"\n")
+	}
+}
+
 // unheard has a server that is killed decide something of which its keeper has not
-// heard: that one stands still, and its socket is full of signals to a service.
-func (b *bed) unheard(full, method string, params any) (before version) {
+// heard: that one stands still, and its socket is full of signals to the fillers.
+func (b *bed) unheard(method string, params any) (before version) {
 	b.mustCall("system.version", nil, &before)
+	for i := range fillers {
+		b.awaitState(fmt.Sprint("filler", i), "running")
+	}
 	c, err := net.Dial("unix", b.sock)
 	if err != nil {
 		b.t.Fatalf("%v", err)
@@ -104,8 +118,8 @@ func (b *bed) unheard(full, method string, params any) (before version) {
 		b.t.Fatalf("%v", err)
 	}
 	defer goOn()
-	for range 4000 { // the socket holds some hundreds of orders
-		if err := callOn(c, "service.kill", named{"name": full, "signal": "SIGCONT"}, nil); err != nil {
+	for i := range 20 * fillers {
+		if err := callOn(c, "service.kill", named{"name": fmt.Sprint("filler", i%fillers), "signal": "SIGCONT"}, nil); err != nil {
 			b.t.Fatalf("%v", err)
 		}
 	}
